@@ -1,0 +1,204 @@
+"""The two-sine signal: a score becomes a sound, and the sound's spectrum is all that the network hears.
+
+`nnss_signal` is the encoding of the original (Neural Spectral Synthesis), kept to the letter. `ScoreCodec` is its
+repaired successor: velocity and release are in it, and its clock never folds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.spectral import Samples, Stft
+
+NNSS_RATE = 44_100
+NNSS_AMPLITUDE = 1.21
+NNSS_NOTE_PERIOD = 190.5
+NNSS_CLOCK_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One note as a codec sees it. Times are samples since its own note-on.
+
+    key: MIDI key, fractional where it is bent or microtuned.
+    velocity: 1-127.
+    release: sample of the note-off, None as long as the note is held (or its end is not known yet).
+    """
+
+    key: float
+    velocity: float
+    release: int | None = None
+
+    def held(self) -> Note:
+        """The same note, never released."""
+        return replace(self, release=None)
+
+
+def nnss_note(key: float, samples: int) -> NDArray[np.float64]:
+    """nnss's two sines of one note, (samples,), n being the samples since note-on at 44.1 kHz.
+
+    1.21 sin(pi n (1 - n / (5 SR))) is the clock, a chirp 22050 - 8820 t Hz that reaches 0 at 2.5 s and then folds;
+    1.21 sin(pi n key / 190.5) is the note, key * 115.75 Hz, which is linear in the key and not its pitch.
+    """
+    n = np.arange(samples, dtype=np.float64)
+    clock = np.sin(np.pi * n * (1 - n / (NNSS_CLOCK_SECONDS * NNSS_RATE)))
+    return np.asarray(NNSS_AMPLITUDE * clock + NNSS_AMPLITUDE * np.sin(np.pi * n * key / NNSS_NOTE_PERIOD))
+
+
+def nnss_signal(notes: Sequence[tuple[int, int, float]], samples: int) -> Samples:
+    """nnss's signal of a score, (samples,): notes (on, off, key) are summed, then the positive side is cut at 1."""
+    total = np.zeros(samples)
+    for on, off, key in notes:
+        start, end = max(on, 0), min(off, samples)
+        if end > start:
+            total[start:end] += nnss_note(key, end - on)[start - on :]
+    return np.minimum(total, 1.0).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class ScoreCodec:
+    """Two sines for one note, and the spectrum frames of their sum, anchored at the note's own onset.
+
+    The *note sine* turns `key` times a hop, so that every (integer) key has the same phase in every frame: a held key
+    is a steady input. Its amplitude tells the velocity. The *clock sine* tells the time since note-on by a frequency
+    that falls with the logarithm of the time, from CLOCK_HZ at the onset to almost 0 at CLOCK_SECONDS, where it stays;
+    its amplitude drops at the note-off and goes on falling with the logarithm of the time since then. So every
+    single frame tells key, velocity, age and release, and a player may begin at any of them.
+
+    Frame m covers samples (m + 1) hop - length up to (m + 1) hop, counted from note-on, as in `Stft`; with a hop of a
+    quarter of the length it is centred at (m - 1) hop. The network's input is re and im of the spectrum, side by side,
+    shape (frames, 2 bins), its magnitudes under a power of 1/2.
+    """
+
+    stft: Stft
+    sample_rate: int
+
+    CLOCK_HZ = 3000.0
+    CLOCK_HZ_PER_OCTAVE = 215.0
+    CLOCK_TAU = 0.005
+    CLOCK_SECONDS = 60.0
+    HELD_AMPLITUDE, RELEASED_AMPLITUDE = 0.7, 0.35
+    FLOOR = 1e-4  # keeps rounding noise out of the power normalisation
+
+    @property
+    def features(self) -> int:
+        """Numbers in a frame of the network's input."""
+        return 2 * self.stft.bins
+
+    def signal(self, note: Note, start: int, count: int) -> NDArray[np.float64]:
+        """The two sines from sample `start` (since note-on) on, (count,); silence before the onset."""
+        n = np.arange(start, start + count)
+        seconds = np.maximum(n, 0) / self.sample_rate
+        note_sine = (0.25 + 0.75 * note.velocity / 127) * np.sin(2 * np.pi * ((note.key * n / self.stft.hop) % 1))
+        clock = self._clock_gain(note, n) * np.sin(self._clock_phase(seconds))
+        return np.asarray(np.where(n >= 0, note_sine + clock, 0.0))
+
+    def frames(self, note: Note, first: int, count: int) -> NDArray[np.float32]:
+        """Network input (count, features) of frames first, first + 1, ... (first >= 0)."""
+        steady_from = self.onset_frames
+        steady_to = self.first_frame_of(note.release) if note.release is not None else first + count
+        start, end = max(first, steady_from), min(first + count, steady_to)
+        if end <= start or note.key != int(note.key):
+            return self._normalise(self._direct(note, first, count))
+        parts = [
+            self._direct(note, first, start - first),
+            self._steady(note, start, end - start),
+            self._direct(note, end, first + count - end),
+        ]
+        return self._normalise(np.concatenate(parts))
+
+    @property
+    def onset_frames(self) -> int:
+        """How many frames hold the onset: their windows begin before it."""
+        return -(-self.stft.length // self.stft.hop) - 1
+
+    def first_frame_of(self, sample: int) -> int:
+        """The first frame whose window holds the sample."""
+        return max(0, sample // self.stft.hop)
+
+    def frame_start(self, frame: int) -> int:
+        """First sample of a frame's window."""
+        return (frame + 1) * self.stft.hop - self.stft.length
+
+    def _direct(self, note: Note, first: int, count: int) -> NDArray[np.complex64]:
+        """Spectra (count, bins) by the definition."""
+        if count <= 0:
+            return np.zeros((0, self.stft.bins), np.complex64)
+        samples = self.signal(note, self.frame_start(first), (count - 1) * self.stft.hop + self.stft.length)
+        view = np.lib.stride_tricks.sliding_window_view(samples.astype(np.float32), self.stft.length)
+        return self.stft.transform(view[:: self.stft.hop])
+
+    def _steady(self, note: Note, first: int, count: int) -> NDArray[np.complex64]:
+        """The same for held frames, from tables: a constant for the key, a row for each age."""
+        key = _key_spectrum(self, int(note.key))
+        clock = _clock_table(self).rows(first, count)
+        return ((0.25 + 0.75 * note.velocity / 127) * key + self.HELD_AMPLITUDE * clock).astype(np.complex64)
+
+    def _normalise(self, spectra: NDArray[np.complex64]) -> NDArray[np.float32]:
+        scaled = spectra / np.sqrt(np.abs(spectra) + np.float32(self.FLOOR))
+        return np.concatenate([scaled.real, scaled.imag], axis=1).astype(np.float32)
+
+    def _clock_phase(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+        """2 pi times the integral of CLOCK_HZ - CLOCK_HZ_PER_OCTAVE log2(1 + t / tau), in closed form."""
+        tau, t = self.CLOCK_TAU, np.minimum(seconds, self.CLOCK_SECONDS)
+        octaves = ((t + tau) * np.log1p(t / tau) - t) / math.log(2)
+        last = self.CLOCK_HZ - self.CLOCK_HZ_PER_OCTAVE * math.log2(1 + self.CLOCK_SECONDS / tau)
+        turns = self.CLOCK_HZ * t - self.CLOCK_HZ_PER_OCTAVE * octaves + last * (seconds - t)
+        return np.asarray(2 * np.pi * (turns % 1))
+
+    def _clock_gain(self, note: Note, n: NDArray[np.int64]) -> NDArray[np.float64] | float:
+        if note.release is None:
+            return self.HELD_AMPLITUDE
+        since = np.maximum(n - note.release, 0) / self.sample_rate
+        fading = self.RELEASED_AMPLITUDE / (1 + np.log2(1 + since / self.CLOCK_TAU) / 3)
+        return np.where(n < note.release, self.HELD_AMPLITUDE, fading)
+
+
+@lru_cache(maxsize=256)
+def _key_spectrum(codec: ScoreCodec, key: int) -> NDArray[np.complex64]:
+    """Spectrum (bins,) of a note sine of amplitude 1 in any frame after the onset."""
+    n = np.arange(codec.stft.length, dtype=np.float64) - codec.stft.length
+    return codec.stft.transform(np.sin(2 * np.pi * ((key * n / codec.stft.hop) % 1)).astype(np.float32))
+
+
+class _ClockTable:
+    """Spectra of the clock sine at amplitude 1, computed in pages as notes grow old and kept while they are used."""
+
+    PAGE, PAGES = 64, 64
+
+    def __init__(self, codec: ScoreCodec) -> None:
+        self._codec = codec
+        self._pages: OrderedDict[int, NDArray[np.complex64]] = OrderedDict()
+
+    def rows(self, first: int, count: int) -> NDArray[np.complex64]:
+        """Spectra (count, bins) of frames first, first + 1, ..."""
+        pages = range(first // self.PAGE, (first + count - 1) // self.PAGE + 1)
+        block = np.concatenate([self._page(page) for page in pages])
+        start = first - pages[0] * self.PAGE
+        return block[start : start + count]
+
+    def _page(self, page: int) -> NDArray[np.complex64]:
+        if page in self._pages:
+            self._pages.move_to_end(page)
+            return self._pages[page]
+        codec, stft = self._codec, self._codec.stft
+        start = codec.frame_start(page * self.PAGE)
+        n = np.arange(start, start + (self.PAGE - 1) * stft.hop + stft.length)
+        sine = np.where(n >= 0, np.sin(codec._clock_phase(np.maximum(n, 0) / codec.sample_rate)), 0.0)
+        view = np.lib.stride_tricks.sliding_window_view(sine.astype(np.float32), stft.length)[:: stft.hop]
+        self._pages[page] = stft.transform(view)
+        if len(self._pages) > self.PAGES:
+            self._pages.popitem(last=False)
+        return self._pages[page]
+
+
+@lru_cache(maxsize=4)
+def _clock_table(codec: ScoreCodec) -> _ClockTable:
+    return _ClockTable(codec)

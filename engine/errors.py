@@ -1,0 +1,25 @@
+"""The errors that a user can act on. Each one's text is a single clear sentence, ready to be shown."""
+
+
+class MusicNNError(Exception):
+    """Base of everything that this project raises on purpose."""
+
+
+class InputFileError(MusicNNError):
+    """A file that was asked for cannot be read or understood."""
+
+
+class OutputFileError(MusicNNError):
+    """A file cannot be written where it was asked for."""
+
+
+class InstrumentError(MusicNNError):
+    """An instrument folder is incomplete, damaged, foreign or too large."""
+
+
+class DeviceError(MusicNNError):
+    """A sound device cannot be opened or has gone."""
+
+
+class MidiPortError(MusicNNError):
+    """A MIDI port cannot be opened or has gone."""

@@ -1,0 +1,1 @@
+"""MIDI: timed events, channel state, files and live ports."""

@@ -1,0 +1,125 @@
+"""The timed events of the engine. One table says what each kind carries; checks and conversions read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+
+class Kind(Enum):
+    """What an event does."""
+
+    NOTE_ON = "note on"
+    NOTE_OFF = "note off"
+    CONTROL = "control change"
+    PROGRAM = "program change"
+    PRESSURE = "channel pressure"
+    BEND = "pitch bend"
+    KNOB = "knob"
+    PANIC = "panic"
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Allowed values of one field, both ends included."""
+
+    low: float
+    high: float
+
+
+# kind -> (range of number, range of value)
+SPECS: dict[Kind, tuple[Range, Range]] = {
+    Kind.NOTE_ON: (Range(0, 127), Range(1, 127)),
+    Kind.NOTE_OFF: (Range(0, 127), Range(0, 127)),
+    Kind.CONTROL: (Range(0, 127), Range(0, 127)),
+    Kind.PROGRAM: (Range(0, 127), Range(0, 0)),
+    Kind.PRESSURE: (Range(0, 0), Range(0, 127)),
+    Kind.BEND: (Range(0, 0), Range(-8192, 8191)),
+    Kind.KNOB: (Range(0, 0), Range(float("-inf"), float("inf"))),
+    Kind.PANIC: (Range(0, 0), Range(0, 0)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happens at a sample of the engine's clock.
+
+    sample: time in samples at the engine's rate, from the start of the stream or score.
+    number: key, controller or program, 0-127; 0 where the kind has none.
+    value: velocity, controller value, pressure (0-127), bend (-8192..8191) or a knob's value in its own unit.
+    name: the knob's name, empty for every other kind.
+    """
+
+    sample: int
+    kind: Kind
+    channel: int = 0
+    number: int = 0
+    value: float = 0.0
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        number, value = SPECS[self.kind]
+        if not number.low <= self.number <= number.high:
+            raise ValueError(f"{self.kind.value}: number {self.number} is not in {number.low:g}..{number.high:g}")
+        if not value.low <= self.value <= value.high:
+            raise ValueError(f"{self.kind.value}: value {self.value} is not in {value.low:g}..{value.high:g}")
+        if not 0 <= self.channel <= 15:
+            raise ValueError(f"channel {self.channel} is not in 0..15")
+
+    def at(self, sample: int) -> Event:
+        """The same event at another time."""
+        return replace(self, sample=sample)
+
+
+def note_on(sample: int, key: int, velocity: float, channel: int = 0) -> Event:
+    """A key goes down. Velocity 1-127; by MIDI's convention a velocity of 0 is a note-off."""
+    if velocity == 0:
+        return note_off(sample, key, channel)
+    return Event(sample, Kind.NOTE_ON, channel, key, velocity)
+
+
+def note_off(sample: int, key: int, channel: int = 0) -> Event:
+    """A key comes up."""
+    return Event(sample, Kind.NOTE_OFF, channel, key)
+
+
+def control(sample: int, number: int, value: float, channel: int = 0) -> Event:
+    """A controller moves."""
+    return Event(sample, Kind.CONTROL, channel, number, value)
+
+
+def bend(sample: int, value: float, channel: int = 0) -> Event:
+    """The bend wheel moves, -8192..8191."""
+    return Event(sample, Kind.BEND, channel, 0, value)
+
+
+def knob(sample: int, name: str, value: float) -> Event:
+    """A knob of the instrument moves to a value in its own unit."""
+    return Event(sample, Kind.KNOB, 0, 0, value, name)
+
+
+def panic(sample: int) -> Event:
+    """Everything falls silent and every channel forgets its state."""
+    return Event(sample, Kind.PANIC)
+
+
+def from_mido(message: Any, sample: int) -> Event | None:
+    """The event of a mido message, or None for what the engine has no use for (clock, sysex, meta)."""
+    match message.type:
+        case "note_on":
+            return note_on(sample, message.note, message.velocity, message.channel)
+        case "note_off":
+            return note_off(sample, message.note, message.channel)
+        case "control_change":
+            return control(sample, message.control, message.value, message.channel)
+        case "pitchwheel":
+            return bend(sample, message.pitch, message.channel)
+        case "program_change":
+            return Event(sample, Kind.PROGRAM, message.channel, message.program)
+        case "aftertouch":
+            return Event(sample, Kind.PRESSURE, message.channel, 0, message.value)
+        case "reset":
+            return panic(sample)
+        case _:
+            return None

@@ -1,0 +1,100 @@
+"""Heads: what a network's numbers mean. The partial head writes envelopes, the bin head writes spectrum bins."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+FULL_VELOCITY = 127.0
+_TINY = 1e-9
+
+
+def compress(values: Tensor, power: float) -> Tensor:
+    """z |z|^(power - 1) of complex values: magnitudes under a power, angles kept."""
+    return values * (values.abs() + _TINY) ** (power - 1.0)
+
+
+def expand(values: Tensor, power: float) -> Tensor:
+    """Undo `compress`."""
+    return values * (values.abs() + _TINY) ** (1.0 / power - 1.0)
+
+
+@dataclass(frozen=True)
+class PartialHead:
+    """Envelopes of the carriers of every key, on `channels` channels (mid, then side).
+
+    The network writes an envelope relative to the reference: the carrier's own level and phase on this key, measured
+    in the teacher, as its tuning is. What is left to learn is how each carrier moves. Magnitudes are under `power`;
+    the velocity's effect on the level, measured as an exponent, is taken out too.
+
+    power: of the magnitudes, 0-1.
+    velocity_exponent: amplitude is proportional to (velocity / 127) ** velocity_exponent.
+    channels: 1 (mono) or 2 (mid, side).
+    carriers: of each key.
+    """
+
+    power: float
+    velocity_exponent: float
+    channels: int
+    carriers: int
+
+    def __post_init__(self) -> None:
+        if not 0.05 <= self.power <= 1:
+            raise ValueError(f"head power {self.power} is not in 0.05..1")
+        if self.channels not in (1, 2) or not 1 <= self.carriers <= 1024:
+            raise ValueError("a partial head has 1 or 2 channels and 1..1024 carriers")
+        if not 0 <= self.velocity_exponent <= 8:
+            raise ValueError(f"velocity exponent {self.velocity_exponent} is not in 0..8")
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that the network writes for a frame."""
+        return 2 * self.channels * self.carriers
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in an instrument file."""
+        return asdict(self)
+
+    def relative(self, raw: Tensor) -> Tensor:
+        """Network output (..., outputs) as complex numbers (..., channels, carriers), still compressed."""
+        return torch.view_as_complex(raw.unflatten(-1, (self.channels, self.carriers, 2)).contiguous())
+
+    def gain(self, velocity: float | Tensor) -> float | Tensor:
+        """Amplitude factor of a velocity."""
+        return (velocity / FULL_VELOCITY) ** self.velocity_exponent
+
+    def envelopes(self, raw: Tensor, reference: Tensor) -> Tensor:
+        """Envelopes (..., channels, carriers) at full velocity; `reference` is the key's row (channels, carriers)."""
+        return expand(self.relative(raw), self.power) * reference
+
+
+@dataclass(frozen=True)
+class BinHead:
+    """Complex bins of the spectrum itself, as nnss predicts them: re of all bins, then im.
+
+    bins: how many, from 0 Hz up; those above are silent.
+    power: of the normalisation, 1/8 in nnss.
+    """
+
+    bins: int
+    power: float
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.bins <= 1 << 16 or not 0 < self.power <= 1:
+            raise ValueError("a bin head has 1..65536 bins and a power in 0..1")
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that the network writes for a frame."""
+        return 2 * self.bins
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in an instrument file."""
+        return asdict(self)
+
+    def spectrum(self, raw: Tensor) -> Tensor:
+        """Network output (..., outputs) as a denormalised spectrum (..., bins), complex."""
+        return expand(torch.complex(raw[..., : self.bins], raw[..., self.bins :]), self.power)

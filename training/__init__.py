@@ -1,0 +1,1 @@
+"""Fitting instruments: teachers, data, recipes, and the measures that judge what came out."""
