@@ -56,7 +56,7 @@ class CarrierTable:
     @cached_property
     def fundamentals(self) -> NDArray[np.float64]:
         """Frequency of the first partial of every key, (keys,)."""
-        return np.where(self.harmonic == 1, self.hz, 0.0).max(axis=1)
+        return np.asarray(np.where(self.harmonic == 1, self.hz, 0.0).max(axis=1))
 
 
 @dataclass(frozen=True)
@@ -142,4 +142,4 @@ class PartialSynthesis:
 
 def turn(hz: NDArray[np.float64], sample: int, sample_rate: int) -> NDArray[np.complex64]:
     """Phases (carriers,) of carriers at a sample since note-on, as unit complex numbers: e^(2 pi i f n / SR)."""
-    return np.exp(2j * np.pi * ((hz * sample / sample_rate) % 1)).astype(np.complex64)
+    return np.asarray(np.exp(2j * np.pi * ((hz * sample / sample_rate) % 1)), np.complex64)

@@ -12,7 +12,7 @@ def key_to_hz(key: float) -> float:
     >>> round(key_to_hz(60), 3)
     261.626
     """
-    return A4_HZ * 2.0 ** ((key - A4_KEY) / 12.0)
+    return float(A4_HZ * 2.0 ** ((key - A4_KEY) / 12.0))
 
 
 def hz_to_key(hz: float) -> float:

@@ -100,7 +100,7 @@ class EnvelopeFit:
         basis[hz <= 0] = 0
         real = np.concatenate([basis.real, -basis.imag])
         self._basis = torch.from_numpy(real.astype(np.float32)).to(self.device)
-        self._gain = float((self._basis**2).sum() / (2 * np.count_nonzero(hz > 0)))
+        self._gain = float((self._basis**2).sum()) / (2 * int(np.count_nonzero(hz > 0)))
         self._turns: Tensor = torch.zeros(0, len(hz), dtype=torch.complex64, device=self.device)
 
     def frame_count(self, samples: int) -> int:

@@ -8,6 +8,7 @@ releases are spread over the codec's frames so that whole batches share the fram
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -100,7 +101,7 @@ def plan_key(config: NotesConfig, key: int) -> list[tuple[int, int]]:
     releases += [round(config.hop * (border + rng.uniform(0.05, 0.95))) for border in BORDERS]
     releases += [round(second * math.exp(rng.uniform(math.log(a), math.log(b)))) for a, b in ((0.7, 1.6), (1.6, 4))]
     edges = np.linspace(1, 128, len(releases) + 1)
-    velocities = [int(rng.integers(math.ceil(a), math.ceil(b))) for a, b in zip(edges, edges[1:], strict=False)]
+    velocities = [int(rng.integers(math.ceil(a), math.ceil(b))) for a, b in itertools.pairwise(edges)]
     velocities = [int(v) for v in rng.permutation(velocities)]
     return [(v, max(BLOCK, r // BLOCK * BLOCK)) for v, r in zip(velocities, releases, strict=True)]
 
@@ -117,7 +118,7 @@ def velocity_exponent(config: NotesConfig, teacher: Teacher) -> float:
 
 def mid_side(sound: NDArray[np.float32]) -> NDArray[np.float32]:
     """(samples, 2) left and right -> (2, samples) mid and side: half of the sum, half of the difference."""
-    return np.stack([sound[:, 0] + sound[:, 1], sound[:, 0] - sound[:, 1]]) / 2
+    return np.stack([sound[:, 0] + sound[:, 1], sound[:, 0] - sound[:, 1]]) * np.float32(0.5)
 
 
 def make_key(config: NotesConfig, key: int, exponent: float, path: Path) -> None:

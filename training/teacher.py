@@ -175,4 +175,4 @@ def _import_fluidsynth() -> ModuleType:
         raise TeacherError("the teacher needs pyfluidsynth: install the project with its extra 'training'") from error
     except (ImportError, OSError) as error:
         raise TeacherError("the FluidSynth library was not found: install Debian's libfluidsynth3") from error
-    return fluidsynth  # type: ignore[no-any-return]
+    return fluidsynth

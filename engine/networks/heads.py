@@ -60,7 +60,7 @@ class PartialHead:
 
     def relative(self, raw: Tensor) -> Tensor:
         """Network output (..., outputs) as complex numbers (..., channels, carriers), still compressed."""
-        return torch.view_as_complex(raw.unflatten(-1, (self.channels, self.carriers, 2)).contiguous())
+        return torch.view_as_complex(raw.reshape(*raw.shape[:-1], self.channels, self.carriers, 2))
 
     def gain(self, velocity: float | Tensor) -> float | Tensor:
         """Amplitude factor of a velocity."""

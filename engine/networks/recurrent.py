@@ -41,16 +41,14 @@ class LookaheadRecurrent(nn.Module):
 
     def zero_states(self, batch: int) -> list[State]:
         """The states before the first frame."""
-        zeros = torch.zeros(1, batch, self.hidden, device=self.ahead[0].weight_ih_l0.device)
+        zeros = torch.zeros(1, batch, self.hidden, device=next(self.parameters()).device)
         return [(zeros, zeros) if self.cell == "lstm" else (zeros,) for _ in range(self.layers)]
 
     def forward(self, x: Tensor) -> Tensor:
         """The whole sequence at once, each frame knowing all of the past and the future."""
         return self.window(x, x.shape[1], self.zero_states(len(x)))[0]
 
-    def window(
-        self, x: Tensor, commit: int, states: Sequence[State]
-    ) -> tuple[Tensor, list[State], list[Tensor]]:
+    def window(self, x: Tensor, commit: int, states: Sequence[State]) -> tuple[Tensor, list[State], list[Tensor]]:
         """One window: x (batch, commit + context, features).
 
         Returns the first `commit` frames of output, the states after them, and for `replay` what each layer's forward
@@ -74,9 +72,7 @@ class LookaheadRecurrent(nn.Module):
             return list(states)
         return [self._ahead(layer, fed[layer][:, :frames], states[layer])[1] for layer in range(self.layers)]
 
-    def segment(
-        self, x: Tensor, context: Tensor, chunk: int, states: Sequence[State]
-    ) -> tuple[Tensor, list[State]]:
+    def segment(self, x: Tensor, context: Tensor, chunk: int, states: Sequence[State]) -> tuple[Tensor, list[State]]:
         """A stretch of frames in windows of `chunk` frames and the context's length, as live playing does it.
 
         x (batch, frames, features), followed by `context` as it would be heard if nothing happened. The same as
@@ -102,7 +98,7 @@ class LookaheadRecurrent(nn.Module):
             """The windows' first frames, put together again: (batch, frames, ...)."""
             pieces = []
             if whole:
-                pieces.append(parts[0][:, :chunk].unflatten(0, (len(x), whole)).flatten(1, 2))
+                pieces.append(parts[0][:, :chunk].reshape(len(x), whole * chunk, -1))
             if rest:
                 pieces.append(parts[-1][:, :rest])
             return torch.cat(pieces, 1)

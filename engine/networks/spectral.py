@@ -73,9 +73,7 @@ class SpectralNetwork(nn.Module):
         )
         return self.out(body), states
 
-    def window(
-        self, x: Tensor, commit: int, states: Sequence[State]
-    ) -> tuple[Tensor, list[State], list[Tensor]]:
+    def window(self, x: Tensor, commit: int, states: Sequence[State]) -> tuple[Tensor, list[State], list[Tensor]]:
         """One window of live playing; see `LookaheadRecurrent.window`."""
         body, states, fed = self.body.window(self._front(x), commit, states)
         return self.out(body), states, fed

@@ -1,0 +1,255 @@
+"""The fitting loop: checkpoints that survive a kill, resuming, time left, a loss picture.
+
+A run is a folder. `checkpoint.safetensors` holds the weights, the optimiser's state and, as text, the step, the
+random numbers' state and the losses so far; it is replaced in one move, so a kill at any moment loses at most the
+time since the last one. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from engine.errors import MusicNNError
+
+CHECKPOINT = "checkpoint.safetensors"
+CURVE_POINTS = 2000
+
+
+class FitError(MusicNNError):
+    """Fitting cannot start or go on."""
+
+
+class Task(Protocol):
+    """What is fitted: a model, a loss on a fresh random batch, and figures on held-out data."""
+
+    model: nn.Module
+
+    def loss(self, rng: np.random.Generator) -> Tensor:
+        """Loss of one batch, a scalar with a gradient."""
+
+    def validate(self) -> dict[str, float]:
+        """Figures on data that `loss` never sees."""
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How long and how fast. Exactly one of `steps` and `minutes` sets the length; resumed time counts."""
+
+    steps: int | None = None
+    minutes: float | None = None
+    learning_rate: float = 3e-3
+    final_rate: float = 0.01  # of learning_rate, at the end of a half cosine
+    warmup: int = 200
+    clip: float = 1.0
+    seed: int = 0
+    checkpoint_seconds: float = 120.0
+    validate_seconds: float = 900.0
+    report_seconds: float = 20.0
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError("give either steps or minutes")
+        if (self.steps or self.minutes or 0) <= 0:
+            raise ValueError("steps or minutes must be over 0")
+
+    def progress(self, step: int, seconds: float) -> float:
+        """Share of the fitting that is done."""
+        return step / self.steps if self.steps else seconds / 60 / (self.minutes or 1)
+
+    def rate(self, step: int, done: float) -> float:
+        """Learning rate: a linear warm-up, then a half cosine."""
+        cosine = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        return self.learning_rate * min(1.0, (step + 1) / self.warmup) * max(self.final_rate, cosine)
+
+
+@dataclass
+class Progress:
+    """Where a run stands."""
+
+    step: int = 0
+    seconds: float = 0.0
+    losses: list[tuple[int, float]] | None = None  # (step, mean loss since the last entry)
+    figures: list[tuple[int, dict[str, float]]] | None = None
+
+    def __post_init__(self) -> None:
+        self.losses = self.losses or []
+        self.figures = self.figures or []
+
+
+def choose_device(wanted: str) -> tuple[torch.device, str]:
+    """The device to fit on and why, in words. "auto" takes a GPU where there is one.
+
+    Raises FitError where the wanted device is not there: nothing falls back silently.
+    """
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda"), f"fitting on the GPU {torch.cuda.get_device_name()}"
+        return torch.device("cpu"), f"fitting on the processor ({torch.get_num_threads()} threads): no GPU was found"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise FitError("--device cuda was asked for, but no GPU is available to PyTorch here")
+    if wanted not in ("cpu", "cuda"):
+        raise FitError(f"device {wanted!r} is not one of auto, cpu, cuda")
+    return torch.device(wanted), f"fitting on {wanted}, as asked"
+
+
+def fit(task: Task, folder: Path, config: FitConfig, report: Callable[[str], None]) -> Progress:
+    """Fit until the configured end; resume where `folder` holds a checkpoint.
+
+    Raises FitError where the checkpoint is another model's. A KeyboardInterrupt saves before it is passed on.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    optimiser = torch.optim.Adam(task.model.parameters(), lr=config.learning_rate)
+    rng = np.random.default_rng(config.seed)
+    progress = Progress()
+    if (folder / CHECKPOINT).exists():
+        progress = _load(folder / CHECKPOINT, task.model, optimiser, rng)
+        report(f"resuming at step {progress.step}, after {_duration(progress.seconds)}")
+    try:
+        _run(task, folder, config, report, optimiser, rng, progress)
+    finally:
+        _save(folder / CHECKPOINT, task.model, optimiser, rng, progress)
+        draw_curve(progress, folder / "loss.png")
+    return progress
+
+
+def _run(
+    task: Task, folder: Path, config: FitConfig, report: Callable[[str], None],
+    optimiser: torch.optim.Optimizer, rng: np.random.Generator, progress: Progress,
+) -> None:  # fmt: skip
+    assert progress.losses is not None and progress.figures is not None
+    began, before = time.monotonic(), progress.seconds
+    saved = reported = validated = began
+    recent: list[Tensor] = []
+    first = progress.step
+    while (done := config.progress(progress.step, progress.seconds)) < 1:
+        for group in optimiser.param_groups:
+            group["lr"] = config.rate(progress.step, done)
+        loss = task.loss(rng)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(task.model.parameters(), config.clip)
+        optimiser.step()
+        recent.append(loss.detach())
+        progress.step += 1
+        now = time.monotonic()
+        progress.seconds = before + now - began
+        if now - reported > config.report_seconds:
+            mean = float(torch.stack(recent).mean())
+            if not math.isfinite(mean):
+                raise FitError(f"the loss is no number any more at step {progress.step}: try a lower --learning-rate")
+            progress.losses.append((progress.step, mean))
+            pace = (now - began) / (progress.step - first)
+            left = _left(config, progress, pace)
+            report(f"step {progress.step}  {done:4.0%}  loss {mean:.4f}  {pace:.3f} s/step  {_duration(left)} left")
+            recent, reported = [], now
+        if now - saved > config.checkpoint_seconds:
+            _save(folder / CHECKPOINT, task.model, optimiser, rng, progress)
+            draw_curve(progress, folder / "loss.png")
+            saved = now
+        if now - validated > config.validate_seconds:
+            _validate(task, progress, report)
+            validated = time.monotonic()
+    _validate(task, progress, report)
+
+
+def _validate(task: Task, progress: Progress, report: Callable[[str], None]) -> None:
+    assert progress.figures is not None
+    with evaluating(task.model):
+        figures = task.validate()
+    progress.figures.append((progress.step, figures))
+    report("  held out: " + ", ".join(f"{name} {value:.3g}" for name, value in figures.items()))
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode and without gradients, then as it was."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)
+
+
+def _left(config: FitConfig, progress: Progress, pace: float) -> float:
+    if config.steps:
+        return (config.steps - progress.step) * pace
+    return (config.minutes or 0) * 60 - progress.seconds
+
+
+def _duration(seconds: float) -> str:
+    minutes = max(0, round(seconds / 60))
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else f"{max(0, round(seconds))} s"
+
+
+def _save(
+    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, rng: np.random.Generator, progress: Progress
+) -> None:
+    tensors = {f"model.{name}": value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        for name, value in state.items():
+            tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
+    tensors["torch_rng"] = torch.get_rng_state()
+    text = {
+        "step": progress.step, "seconds": progress.seconds, "losses": progress.losses, "figures": progress.figures,
+        "rng": rng.bit_generator.state,
+    }  # fmt: skip
+    partial = path.with_suffix(".part")
+    save_file(tensors, partial, metadata={"progress": json.dumps(text)})
+    partial.replace(path)
+
+
+def _load(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, rng: np.random.Generator) -> Progress:
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
+            text: dict[str, Any] = json.loads(file.metadata()["progress"])
+        model.load_state_dict({n[len("model.") :]: t for n, t in tensors.items() if n.startswith("model.")})
+    except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise FitError(f"{path} cannot be resumed: it is damaged or belongs to another model") from error
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimiser."):
+            _, index, key = name.split(".", 2)
+            state.setdefault(int(index), {})[key] = tensor
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    torch.set_rng_state(tensors["torch_rng"])
+    rng.bit_generator.state = text["rng"]
+    losses = [(int(s), float(x)) for s, x in text["losses"]]
+    figures = [(int(s), dict(x)) for s, x in text["figures"]]
+    return Progress(int(text["step"]), float(text["seconds"]), losses, figures)
+
+
+def draw_curve(progress: Progress, path: Path) -> None:
+    """Draw the loss over the steps, logarithmic, as a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  # slow to import
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    if not progress.losses:
+        return
+    stride = max(1, len(progress.losses) // CURVE_POINTS)
+    steps, losses = zip(*progress.losses[::stride], strict=True)
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.semilogy(steps, losses, linewidth=1, label="loss")
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss")
+    axes.grid(visible=True, which="both", alpha=0.3)
+    figure.savefig(path, dpi=100)
