@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.spectral import Samples, Stft
+from engine.spectral import Samples, Stft, normalise_power
 
 NNSS_RATE = 44_100
 NNSS_AMPLITUDE = 1.21
@@ -60,6 +60,102 @@ def nnss_signal(notes: Sequence[tuple[int, int, float]], samples: int) -> Sample
         if end > start:
             total[start:end] += nnss_note(key, end - on)[start - on :]
     return np.minimum(total, 1.0).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class NnssCodec:
+    """Spectrum frames of nnss's two sines of one note, anchored at its onset; velocity is not heard.
+
+    stft: at the oversampled rate (the original: 16384 samples at 352.8 kHz, Hann).
+    oversampling: how many times the engine's rate; the original's 8.
+    bins: how many are kept, from 0 Hz up (the original: 1024 of 8193).
+    power: of the magnitudes (the original: 1/8).
+    interpolation: "linear" as in the original (droops 3.5 dB at 15 kHz) or "exact".
+    """
+
+    stft: Stft
+    oversampling: int = 1
+    bins: int = 1024
+    power: float = 1 / 8
+    interpolation: str = "exact"
+
+    sample_rate = NNSS_RATE
+
+    def __post_init__(self) -> None:
+        if self.oversampling < 1 or self.stft.hop % self.oversampling or self.stft.length % (2 * self.oversampling):
+            raise ValueError("an oversampled frame and its hop are whole numbers of samples")
+        if not 1 <= self.bins <= self.stft.bins:
+            raise ValueError(f"{self.bins} bins are not in 1..{self.stft.bins}")
+        if self.interpolation not in ("linear", "exact"):
+            raise ValueError(f"interpolation {self.interpolation!r} is not linear or exact")
+
+    @property
+    def features(self) -> int:
+        """Numbers in a frame of the network's input: re of all bins, then im."""
+        return 2 * self.bins
+
+    @property
+    def hop(self) -> int:
+        """Samples between frames at the engine's rate."""
+        return self.stft.hop // self.oversampling
+
+    @property
+    def length(self) -> int:
+        """Samples of a frame at the engine's rate."""
+        return self.stft.length // self.oversampling
+
+    def signal(self, note: Note, start: int, count: int) -> NDArray[np.float64]:
+        """The two sines from sample `start` on, (count,): silent before the onset and from the release on."""
+        end = start + count if note.release is None else min(note.release, start + count)
+        out = np.zeros(count)
+        if end > max(start, 0):
+            out[max(-start, 0) : end - start] = np.minimum(nnss_note(note.key, end), 1.0)[max(start, 0) :]
+        return out
+
+    def frames(self, note: Note, first: int, count: int) -> NDArray[np.float32]:
+        """Network input (count, features) of frames first, first + 1, ..."""
+        if count <= 0:
+            return np.zeros((0, self.features), np.float32)
+        start = self.frame_start(first)
+        samples = self.signal(note, start, (count - 1) * self.hop + self.length + 1)
+        return self.split(self.analyse(self.oversample(samples)[: (count - 1) * self.stft.hop + self.stft.length]))
+
+    def first_frame_of(self, sample: int) -> int:
+        """The first frame whose window holds the sample."""
+        return max(0, sample // self.hop)
+
+    def frame_start(self, frame: int) -> int:
+        """First sample of a frame's window."""
+        return (frame + 1) * self.hop - self.length
+
+    def oversample(self, samples: NDArray[np.float64]) -> Samples:
+        """Samples (n,) at `oversampling` times their rate, (n oversampling,)."""
+        if self.oversampling == 1:
+            return samples.astype(np.float32)
+        if self.interpolation == "linear":
+            n = np.arange(len(samples) * self.oversampling) / self.oversampling
+            return np.interp(n, np.arange(len(samples)), samples).astype(np.float32)
+        from soxr import resample  # noqa: PLC0415
+
+        return np.asarray(resample(samples, 1, self.oversampling, quality="VHQ"), np.float32)
+
+    def analyse(self, samples: Samples) -> NDArray[np.complex64]:
+        """Power-normalised spectra (frames, bins) of oversampled signal that holds whole frames."""
+        view = np.lib.stride_tricks.sliding_window_view(samples, self.stft.length)[:: self.stft.hop]
+        return normalise_power(self.stft.transform(view)[:, : self.bins], self.power)
+
+    def split(self, spectra: NDArray[np.complex64]) -> NDArray[np.float32]:
+        """Spectra (frames, bins) as (frames, features)."""
+        return np.concatenate([spectra.real, spectra.imag], axis=1)
+
+    def stretches(self, spectra: NDArray[np.complex64]) -> Samples:
+        """Windowed stretches (frames, length) at the engine's rate of denormalised spectra (frames, bins).
+
+        Bins that are not kept are silent, so that taking every `oversampling`-th sample is exact.
+        """
+        full = np.zeros((len(spectra), self.stft.bins), np.complex64)
+        full[:, : self.bins] = spectra
+        return np.ascontiguousarray(self.stft.inverse(full)[:, :: self.oversampling])
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ all see their release (if any) at the same frame, so that chunks break there, as
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -15,10 +15,12 @@ import torch
 from torch import Tensor
 
 from engine.codec import Note, ScoreCodec
+from engine.instrument import Instrument
 from engine.networks.heads import PartialHead, compress
 from engine.networks.spectral import NetworkConfig, SpectralNetwork
 from engine.partials import CarrierTable
 from engine.spectral import Stft
+from engine.voices.models import PartialKeys
 from training.analysis import EnvelopeFit
 from training.losses import complex_and_magnitude
 from training.metrics import log_mel_l1_db, null_snr_db, spectral_convergence
@@ -27,6 +29,7 @@ from training.teacher import BLOCK, Teacher
 
 CHUNKS, CHUNK_WEIGHTS = (4, 8, 16, 32), (0.2, 0.25, 0.35, 0.2)
 VALIDATION_NOTES = 24
+GAIN_DB = 6.0  # FluidSynth plays at a level that leaves room for an orchestra
 
 
 @dataclass(frozen=True)
@@ -196,6 +199,15 @@ class KeysTask:
         envelopes = self.head.envelopes(raw, self.reference[row]).permute(1, 0, 2)
         sound = fit.synthesise(envelopes, samples) * self.head.gain(note.velocity)
         return sound.cpu().numpy()
+
+    def instrument(self, name: str, title: str, metadata: Mapping[str, object]) -> Instrument:
+        """The instrument as it is fitted so far."""
+        network = SpectralNetwork(self.model.config)
+        network.load_state_dict({key: tensor.cpu() for key, tensor in self.model.state_dict().items()})
+        network.eval().requires_grad_(requires_grad=False)
+        model = PartialKeys(self.codec, network, self.head, self.carriers, self.reference.cpu())
+        keys, rate = self.config.notes.keys, self.config.notes.sample_rate
+        return Instrument(name, "keys", title, rate, GAIN_DB, keys, model.knobs, model, metadata)
 
     def _input(self, note: Note, first: int, count: int) -> Tensor:
         return torch.from_numpy(self.codec.frames(note, first, count))[None].to(self.device)

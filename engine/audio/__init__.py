@@ -1,0 +1,1 @@
+"""The last stretch: limiting, recording, and the way to the sound device."""

@@ -1,0 +1,246 @@
+"""The instrument file: one folder, one format for all instruments. Loading runs no code from it.
+
+    NAME/instrument.json        what it is: see FIELDS
+    NAME/weights.safetensors    the network's weights ("network.*") and, for partial heads, the carrier table
+    NAME/proof.safetensors      a short note: what the network heard and wrote, and how it sounded
+    NAME/card.md                how it was made and what it reached, for people
+
+Everything is checked before anything is used: sizes before reading, names and shapes before building, the numbers
+after. What is wrong is said in one sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from engine.codec import NnssCodec, Note, ScoreCodec
+from engine.errors import InstrumentError
+from engine.knobs import KNOBS
+from engine.networks.heads import BinHead, PartialHead
+from engine.networks.spectral import NetworkConfig, SpectralNetwork
+from engine.partials import CarrierTable
+from engine.spectral import Stft
+from engine.units import db_to_gain
+from engine.voices.keys import KeysBank
+from engine.voices.models import BinKeys, PartialKeys
+
+FORMAT = 1
+KINDS = ("keys",)
+JSON_FILE, WEIGHTS_FILE, PROOF_FILE, CARD_FILE = (
+    "instrument.json", "weights.safetensors", "proof.safetensors", "card.md",
+)  # fmt: skip
+MAX_JSON_BYTES, MAX_WEIGHT_BYTES = 1_000_000, 400_000_000
+SAMPLE_RATE = 44_100
+PROOF_SAMPLES = 8192
+PROOF_TOLERANCE_DB = -60.0
+
+FIELDS: Mapping[str, type] = {
+    "format": int, "kind": str, "title": str, "sample_rate": int, "gain_db": float, "keys": list, "knobs": list,
+    "codec": dict, "network": dict, "head": dict, "metadata": dict,
+}  # fmt: skip
+"""What instrument.json holds. metadata: author, date, licence, description, training, figures."""
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """A loaded instrument, ready to be played.
+
+    name: of its folder. gain_db: brings a forte chord near full scale. keys: first and last one the network knows.
+    """
+
+    name: str
+    kind: str
+    title: str
+    sample_rate: int
+    gain_db: float
+    keys: range
+    knobs: tuple[str, ...]
+    model: PartialKeys | BinKeys
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def gain(self) -> float:
+        """`gain_db` as a factor."""
+        return db_to_gain(self.gain_db)
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """instrument.json alone, checked; enough for a list of instruments. Raises InstrumentError."""
+    path = folder / JSON_FILE
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise InstrumentError(f"{path} is over {MAX_JSON_BYTES // 1000} kB: it is no instrument's description")
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InstrumentError(f"{folder} is no instrument: {JSON_FILE} cannot be read") from error
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise InstrumentError(f"{path} is damaged: it is not JSON") from error
+    if not isinstance(data, dict):
+        raise InstrumentError(f"{path} is damaged: it does not hold an object")
+    if isinstance(data.get("format"), int) and data["format"] > FORMAT:
+        raise InstrumentError(
+            f"{folder.name} was made for a newer MusicNN (format {data['format']}): update to play it"
+        )
+    for name, kind in FIELDS.items():
+        value = data.get(name)
+        if not (isinstance(value, kind) or (kind is float and isinstance(value, int))) or isinstance(value, bool):
+            raise InstrumentError(f"{path} is damaged: '{name}' is missing or not of its kind")
+    _check_description(path, data)
+    return data
+
+
+def _check_description(path: Path, data: Mapping[str, Any]) -> None:
+    if data["kind"] not in KINDS:
+        raise InstrumentError(f"{path} is of kind {data['kind']!r}, which is not one of {', '.join(KINDS)}")
+    if data["sample_rate"] != SAMPLE_RATE:
+        raise InstrumentError(f"{path}: only instruments at {SAMPLE_RATE} Hz can be played, not {data['sample_rate']}")
+    if not (math.isfinite(data["gain_db"]) and -60 <= data["gain_db"] <= 60):
+        raise InstrumentError(f"{path}: gain_db is not in -60..60")
+    keys = data["keys"]
+    if len(keys) != 2 or not all(isinstance(key, int) for key in keys) or not 0 <= keys[0] <= keys[1] <= 127:
+        raise InstrumentError(f"{path}: 'keys' is not a first and a last MIDI key")
+    unknown = [name for name in data["knobs"] if name not in KNOBS]
+    if unknown:
+        raise InstrumentError(f"{path} has a knob {unknown[0]!r} that this MusicNN does not know")
+
+
+def load_instrument(folder: Path | str) -> Instrument:
+    """Read, check and build an instrument. Raises InstrumentError, in one sentence."""
+    folder = Path(folder)
+    data = read_description(folder)
+    tensors = _read_tensors(folder / WEIGHTS_FILE)
+    try:
+        model = _build(data, tensors)
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError, RuntimeError, MemoryError) as error:
+        reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error).split("\n")[0]
+        raise InstrumentError(f"{folder.name} does not fit together: {reason}") from error
+    keys = range(data["keys"][0], data["keys"][1] + 1)
+    knobs = tuple(name for name in data["knobs"] if name in model.knobs)
+    return Instrument(
+        folder.name, data["kind"], data["title"], data["sample_rate"], float(data["gain_db"]), keys, knobs, model,
+        data["metadata"],
+    )  # fmt: skip
+
+
+def save_instrument(instrument: Instrument, folder: Path, card: str) -> None:
+    """Write an instrument with its proof. Raises OSError where the folder cannot be written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = instrument.model
+    description: dict[str, Any] = {
+        "format": FORMAT, "kind": instrument.kind, "title": instrument.title, "sample_rate": instrument.sample_rate,
+        "gain_db": instrument.gain_db, "keys": [instrument.keys[0], instrument.keys[-1]],
+        "knobs": list(instrument.knobs), "codec": _codec_json(model), "network": model.network.config.to_json(),
+        "head": model.head.to_json(), "metadata": dict(instrument.metadata),
+    }  # fmt: skip
+    tensors = {f"network.{name}": tensor for name, tensor in model.network.state_dict().items()}
+    if isinstance(model, PartialKeys):
+        tensors["carriers.hz"] = torch.from_numpy(model.carriers.hz)
+        tensors["carriers.harmonic"] = torch.from_numpy(model.carriers.harmonic)
+        tensors["reference"] = torch.view_as_real(model.reference)
+        description["codec"]["first_key"] = model.carriers.first_key
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS_FILE)
+    save_file(make_proof(instrument), folder / PROOF_FILE)
+    (folder / CARD_FILE).write_text(card, encoding="utf-8")
+    # Last: a folder without a description is no instrument yet.
+    (folder / JSON_FILE).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+
+
+def make_proof(instrument: Instrument) -> dict[str, Tensor]:
+    """What the middle key sounds like, released after a while: input and output of the network, and the sound."""
+    key, velocity, release = (instrument.keys[0] + instrument.keys[-1]) // 2, 80, PROOF_SAMPLES // 2
+    note = Note(key, velocity)
+    with torch.inference_mode():
+        network = instrument.model.network
+        frames = torch.from_numpy(instrument.model.codec.frames(note, 0, 12 + network.config.context))
+        written = network.window(frames[None], 12, network.body.zero_states(1))[0][0]
+    bank = KeysBank(instrument.model, instrument.keys)
+    bank.start(0, key, velocity)
+    first = bank.render(release)[0]
+    bank.release(0)
+    sound = np.concatenate([first, bank.render(PROOF_SAMPLES - release)[0]], axis=1)
+    return {"frames": frames, "written": written.clone(), "sound": torch.from_numpy(sound)}
+
+
+def prove(instrument: Instrument, folder: Path) -> float:
+    """Reproduce the stored proof; return the largest error in dB under the proof's power.
+
+    Raises InstrumentError where the proof is missing, or differs by more than PROOF_TOLERANCE_DB.
+    """
+    stored = _read_tensors(folder / PROOF_FILE)
+    worst = -math.inf
+    for name, now in make_proof(instrument).items():
+        then = stored.get(name)
+        if then is None or then.shape != now.shape:
+            raise InstrumentError(f"{folder.name} has a proof that belongs to another instrument")
+        power, error = float(then.double().pow(2).sum()), float((then.double() - now.double()).pow(2).sum())
+        worst = max(worst, 10 * math.log10((error + 1e-30) / (power + 1e-30)))
+    if worst > PROOF_TOLERANCE_DB:
+        raise InstrumentError(f"{folder.name} does not sound as it did when it was made (off by {worst:.0f} dB)")
+    return worst
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file, after a look at its size and shapes."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_WEIGHT_BYTES:
+            raise InstrumentError(f"{path} is over {MAX_WEIGHT_BYTES // 1_000_000} MB, too large for an instrument")
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
+    except FileNotFoundError as error:
+        raise InstrumentError(f"{path.parent.name} is incomplete: {path.name} is missing") from error
+    except (OSError, SafetensorError, ValueError, TypeError, RuntimeError, OverflowError) as error:
+        raise InstrumentError(f"{path} is damaged: it is not a whole safetensors file") from error
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise InstrumentError(f"{path} is damaged: '{name}' holds numbers that are not finite")
+    return tensors
+
+
+def _build(data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> PartialKeys | BinKeys:
+    codec, kind = dict(data["codec"]), data["codec"]["type"]
+    config = NetworkConfig(**data["network"])
+    weights = {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")}
+    with torch.device("meta"):  # nothing is allocated before the file's shapes are known to fit
+        network = SpectralNetwork(config)
+    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if wanted != found:
+        raise ValueError("the weights are another network's")
+    network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
+    network.eval().requires_grad_(requires_grad=False)
+    stft = Stft(codec["length"], codec["hop"], codec.get("window", "hann"))
+    if kind == "nnss":
+        nnss = NnssCodec(stft, codec["oversampling"], codec["bins"], codec["power"], codec["interpolation"])
+        return BinKeys(nnss, network, BinHead(**data["head"]))
+    if kind != "score":
+        raise ValueError(f"codec {kind!r} is not one of score, nnss")
+    carriers = CarrierTable(
+        int(codec["first_key"]), tensors["carriers.hz"].double().numpy(), tensors["carriers.harmonic"].long().numpy()
+    )
+    reference = torch.view_as_complex(tensors["reference"].float().contiguous())
+    return PartialKeys(ScoreCodec(stft, data["sample_rate"]), network, PartialHead(**data["head"]), carriers, reference)
+
+
+def _codec_json(model: PartialKeys | BinKeys) -> dict[str, Any]:
+    stft = model.codec.stft
+    common = {"length": stft.length, "hop": stft.hop, "window": stft.window}
+    if isinstance(model, PartialKeys):
+        return {"type": "score", **common}
+    codec = model.codec
+    return {
+        "type": "nnss", **common, "oversampling": codec.oversampling, "bins": codec.bins, "power": codec.power,
+        "interpolation": codec.interpolation,
+    }  # fmt: skip

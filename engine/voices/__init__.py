@@ -1,0 +1,1 @@
+"""What sounds: one file for each kind of voice."""

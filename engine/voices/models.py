@@ -1,0 +1,266 @@
+"""Models of keyed instruments: from a note to frames of network input, from network output to stretches of sound.
+
+A model has no state: `engine.voices.keys` keeps it for every voice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.codec import NnssCodec, Note, ScoreCodec
+from engine.knobs import KNOBS, PLAIN, SPECTRAL
+from engine.networks.heads import BinHead, PartialHead
+from engine.networks.spectral import SpectralNetwork
+from engine.partials import CarrierTable, Lobes, PartialSynthesis
+from engine.spectral import Samples
+from engine.units import db_to_gain, semitones_to_ratio
+
+Content = NDArray[np.complex64]
+"""What the network wrote for some frames of one note: envelopes or spectra."""
+
+STRETCH_INHARMONICITY = 2e-3  # at the knob's ends, added to the partials' own
+MUTED_DB = -48.0  # of odd or even partials at the knob's ends
+HIGHEST_TILT = 30.0  # dB that the brightness knob may add to any carrier
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """How some frames of a voice are to sound, beyond what the network wrote.
+
+    semitones: bend and vibrato of each frame, (frames,).
+    left, right: channel gains.
+    knobs: values by name; a knob that is not there stands at its default.
+    """
+
+    semitones: NDArray[np.float64]
+    left: float
+    right: float
+    knobs: Mapping[str, float]
+
+    def knob(self, name: str) -> float:
+        """A knob's value."""
+        return self.knobs.get(name, KNOBS[name].default)
+
+
+class KeysModel(Protocol):
+    """What the voices need of a keyed instrument."""
+
+    network: SpectralNetwork
+
+    @property
+    def codec(self) -> ScoreCodec | NnssCodec:
+        """The two-sine signal of this instrument."""
+
+    @property
+    def hop(self) -> int:
+        """Samples between frames."""
+
+    @property
+    def length(self) -> int:
+        """Samples of a stretch."""
+
+    @property
+    def knobs(self) -> tuple[str, ...]:
+        """Knobs that it can be played with."""
+
+    def decode(self, raw: Tensor, note: Note) -> Content:
+        """What the network's output (frames, outputs) says of a note."""
+
+    def level(self, content: Content) -> float:
+        """Upper bound of the amplitude in a stretch of frames."""
+
+    def stretches(
+        self, content: Content, first: int, note: Note, phase: NDArray[np.float64] | None, touch: Touch
+    ) -> tuple[Samples, NDArray[np.float64] | None]:
+        """Sound of frames first, first + 1, ...: (frames, 2, length), left and right, to be overlapped and added.
+
+        phase: carriers' phases at the first frame in turns, None at the note's first; returned are the phases
+        (frames + 1, carriers) at each frame and after the last.
+        """
+
+
+class PartialKeys:
+    """Score codec, partial head."""
+
+    def __init__(
+        self, codec: ScoreCodec, network: SpectralNetwork, head: PartialHead, carriers: CarrierTable, reference: Tensor
+    ) -> None:
+        """`reference`: level and phase of every carrier, complex (keys, channels, carriers)."""
+        if reference.shape != (len(carriers.hz), head.channels, head.carriers) or carriers.carriers != head.carriers:
+            raise ValueError("carriers, reference and head do not agree in their numbers of keys or carriers")
+        if network.config.features != codec.features or network.config.outputs != head.outputs:
+            raise ValueError("the network's input or output does not fit its codec or head")
+        self.codec, self.network, self.head = codec, network, head
+        self.carriers, self.reference = carriers, reference
+        self.synthesis = PartialSynthesis(codec.stft.length, codec.stft.hop, codec.sample_rate)
+        self._lobes: dict[int, Lobes] = {}
+
+    @property
+    def hop(self) -> int:
+        """Samples between frames."""
+        return self.codec.stft.hop
+
+    @property
+    def length(self) -> int:
+        """Samples of a stretch."""
+        return self.codec.stft.length
+
+    @property
+    def knobs(self) -> tuple[str, ...]:
+        """All spectral knobs; `width` needs two channels."""
+        return tuple(name for name in SPECTRAL if name != "width" or self.head.channels == 2)
+
+    def decode(self, raw: Tensor, note: Note) -> Content:
+        """Envelopes (frames, channels, carriers) at the note's velocity."""
+        reference = self.reference[self.carriers.row(round(note.key))]
+        envelopes = self.head.envelopes(raw, reference) * self.head.gain(note.velocity)
+        return np.asarray(envelopes.numpy(), np.complex64)
+
+    def level(self, content: Content) -> float:
+        """All carriers in phase."""
+        return float(np.abs(content).sum(axis=(1, 2)).max())
+
+    def stretches(
+        self, content: Content, first: int, note: Note, phase: NDArray[np.float64] | None, touch: Touch
+    ) -> tuple[Samples, NDArray[np.float64]]:
+        """See `KeysModel`: envelopes are shaped by the knobs, turned by their carriers, and transformed."""
+        frames, rate = len(content), self.codec.sample_rate
+        key = round(note.key)
+        hz = self._frequencies(key, touch)
+        ratio = semitones_to_ratio(touch.knob("tune") / 100 + (note.key - key))
+        ratios = ratio * np.power(2.0, touch.semitones / 12)
+        steps = np.outer(ratios, hz * (self.hop / rate))
+        if phase is None:
+            phase = steps[0] * (self.synthesis.centre(first) / self.hop)
+        phases = np.vstack([phase, phase + np.cumsum(steps, axis=0)])
+        turned = content * np.exp(2j * np.pi * (phases[:-1] % 1)).astype(np.complex64)[:, None]
+        turned *= self._gains(key, touch)[None, None]
+        turned *= self._fade(first, frames, touch)[:, None, None]
+        sound = self._transform(turned, key, hz, ratios, touch)
+        return _left_right(sound, touch, touch.knob("width")), phases
+
+    def _transform(
+        self, turned: Content, key: int, hz: NDArray[np.float64], ratios: NDArray[np.float64], touch: Touch
+    ) -> Samples:
+        if np.ptp(ratios) > 0:
+            return np.stack(
+                [
+                    self.synthesis.stretches(row, self.synthesis.lobes(hz * r))
+                    for row, r in zip(turned, ratios, strict=True)
+                ]
+            )
+        if ratios[0] == 1 and touch.knob("stretch") == 0:
+            return self.synthesis.stretches(turned, self._key_lobes(key))
+        return self.synthesis.stretches(turned, self.synthesis.lobes(hz * ratios[0]))
+
+    def _key_lobes(self, key: int) -> Lobes:
+        """Lobes of an untouched key, kept."""
+        row = self.carriers.row(key)
+        if row not in self._lobes:
+            self._lobes[row] = self.synthesis.lobes(self.carriers.hz[row])
+        return self._lobes[row]
+
+    def _frequencies(self, key: int, touch: Touch) -> NDArray[np.float64]:
+        """Carriers of a key; beyond the table's ends the last key's, transposed; `stretch` spreads the partials."""
+        row = self.carriers.row(key)
+        hz = self.carriers.hz[row] * semitones_to_ratio(key - (row + self.carriers.first_key))
+        stretch = touch.knob("stretch")
+        if stretch == 0:
+            return np.asarray(hz)
+        k = np.minimum(self.carriers.harmonic[row], 64)
+        return np.asarray(hz * np.sqrt(np.maximum(1 + stretch * STRETCH_INHARMONICITY * (k**2 - (k > 0)), 0.1)))
+
+    def _gains(self, key: int, touch: Touch) -> NDArray[np.float32]:
+        """What brightness, odd/even and body make of each carrier, (carriers,)."""
+        row = self.carriers.row(key)
+        hz, harmonic = self.carriers.hz[row], self.carriers.harmonic[row]
+        octaves = np.log2(np.maximum(hz, 20) / 1000)
+        db = np.minimum(touch.knob("brightness") * octaves, HIGHEST_TILT)
+        balance = touch.knob("odd_even")
+        muted = (harmonic % 2 == 0) & (harmonic > 0) if balance > 0 else harmonic % 2 == 1
+        db = db + np.where(muted, MUTED_DB * abs(balance), 0.0)
+        db = db + np.where(harmonic == 0, touch.knob("body"), 0.0)
+        return np.asarray(np.power(10.0, db / 20), np.float32)
+
+    def _fade(self, first: int, frames: int, touch: Touch) -> NDArray[np.float32]:
+        """What attack and decay make of each frame, (frames,)."""
+        seconds = (
+            np.maximum([self.synthesis.centre(m) for m in range(first, first + frames)], 0) / self.codec.sample_rate
+        )
+        attack = touch.knob("attack") / 1000
+        rise = np.minimum(seconds / attack, 1.0) if attack > 0 else np.ones(frames)
+        return (rise * np.power(10.0, -touch.knob("decay") * seconds / 20)).astype(np.float32)
+
+
+class BinKeys:
+    """nnss: its codec, a network that writes bins. Mono; the bend wheel has no carrier to move and is ignored."""
+
+    def __init__(self, codec: NnssCodec, network: SpectralNetwork, head: BinHead) -> None:
+        if network.config.features != codec.features or network.config.outputs != head.outputs:
+            raise ValueError("the network's input or output does not fit its codec or head")
+        self.codec, self.network, self.head = codec, network, head
+
+    @property
+    def hop(self) -> int:
+        """Samples between frames."""
+        return self.codec.hop
+
+    @property
+    def length(self) -> int:
+        """Samples of a stretch."""
+        return self.codec.length
+
+    @property
+    def knobs(self) -> tuple[str, ...]:
+        """Only what every instrument has."""
+        return PLAIN
+
+    def decode(self, raw: Tensor, note: Note) -> Content:
+        """Spectra (frames, bins); every velocity sounds the same."""
+        return np.asarray(self.head.spectrum(raw).numpy(), np.complex64)
+
+    def level(self, content: Content) -> float:
+        """All bins in phase."""
+        return float(np.abs(content).sum(axis=1).max())
+
+    def stretches(
+        self, content: Content, first: int, note: Note, phase: NDArray[np.float64] | None, touch: Touch
+    ) -> tuple[Samples, None]:
+        """See `KeysModel`."""
+        sound = self.codec.stretches(content)[:, None]
+        return _left_right(sound, touch, 1.0), None
+
+
+def _left_right(sound: Samples, touch: Touch, width: float) -> Samples:
+    """Mono (frames, 1, n) or mid and side (frames, 2, n) to left and right with the channel's gains."""
+    if sound.shape[1] == 1:
+        sides = np.concatenate([sound, sound], axis=1)
+    else:
+        mid, side = sound[:, 0], sound[:, 1] * np.float32(width)
+        sides = np.stack([mid + side, mid - side], axis=1)
+    return np.asarray(sides * np.array([[touch.left], [touch.right]], np.float32))
+
+
+def channel_gains(gain: float, pan: float) -> tuple[float, float]:
+    """Left and right gain of a balance control: the far side fades, the near one stays.
+
+    At the centre both are `gain`; a balance keeps the instrument's own stereo picture, as a pan would not.
+    """
+    return gain * min(1.0, 1.0 - pan), gain * min(1.0, 1.0 + pan)
+
+
+def soft_gain(depth: float, knobs: Mapping[str, float]) -> float:
+    """Gain of a note struck while the soft pedal is down to `depth` (0-1)."""
+    return db_to_gain(-depth * knobs.get("soft", KNOBS["soft"].default))
+
+
+def no_gradients() -> torch.inference_mode:
+    """The mode in which networks are played."""
+    return torch.inference_mode()
