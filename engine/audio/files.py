@@ -1,0 +1,87 @@
+"""Audio files out: 24-bit WAV or FLAC, written as it comes, whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import soundfile
+import soxr
+
+from engine.errors import OutputFileError
+from engine.spectral import Samples
+
+SUFFIXES = {".wav": "WAV", ".flac": "FLAC"}
+SUBTYPE = "PCM_24"
+RATES = range(8_000, 192_001)
+
+
+class AudioWriter:
+    """Writes stereo blocks to a file beside the wanted one and moves it there at the end.
+
+    A context manager: leaving it by an exception removes what was written. Raises OutputFileError for a name that is
+    neither .wav nor .flac, a folder that cannot be written, or a full disk.
+    """
+
+    def __init__(self, path: Path | str, source_rate: int, rate: int | None = None) -> None:
+        self.path = Path(path)
+        self.rate = rate or source_rate
+        form = SUFFIXES.get(self.path.suffix.lower())
+        if form is None:
+            raise OutputFileError(f"{self.path.name} cannot be written: its name must end in .wav or .flac")
+        if self.rate not in RATES:
+            raise OutputFileError(f"a file cannot have {self.rate} Hz: the rate is in {RATES[0]}..{RATES[-1]}")
+        self._part = self.path.with_name(f".{self.path.name}.part")
+        self._resampler = None
+        if self.rate != source_rate:
+            self._resampler = soxr.ResampleStream(source_rate, self.rate, 2, dtype="float32", quality="VHQ")
+        try:
+            if self.path.is_dir():
+                raise IsADirectoryError(21, "it is a folder")
+            self._file = soundfile.SoundFile(self._part, "w", self.rate, 2, SUBTYPE, format=form)
+        except (OSError, soundfile.LibsndfileError) as error:
+            raise self._failed(error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()
+
+    def write(self, block: Samples) -> None:
+        """Append (samples, 2), full scale being 1."""
+        if self._resampler is not None:
+            block = self._resampler.resample_chunk(block)
+        try:
+            self._file.write(block)
+        except (OSError, soundfile.LibsndfileError) as error:
+            self.abandon()
+            raise self._failed(error) from error
+
+    def close(self) -> None:
+        """Finish the file and put it in place."""
+        try:
+            if self._resampler is not None:
+                self._file.write(self._resampler.resample_chunk(np.zeros((0, 2), np.float32), last=True))
+            self._file.close()
+            self._part.replace(self.path)
+        except (OSError, soundfile.LibsndfileError) as error:
+            self.abandon()
+            raise self._failed(error) from error
+
+    def abandon(self) -> None:
+        """Remove what was written."""
+        if not self._file.closed:
+            self._file.close()
+        self._part.unlink(missing_ok=True)
+
+    def _failed(self, error: Exception) -> OutputFileError:
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        return OutputFileError(f"{self.path} cannot be written: {reason}")
