@@ -41,6 +41,7 @@ class Snapshot:
     score_length: int = 0
     recording: float | None = None  # seconds
     instrument: str = ""
+    keys_down: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,4 +175,5 @@ class LiveEngine:
             score_length=transport.score.length if transport.score else 0,
             recording=self._recorder.seconds if self._recorder else None,
             instrument=synth.instrument.name,
+            keys_down=synth.keys_down,
         )

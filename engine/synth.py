@@ -62,6 +62,11 @@ class Synth:
         return self._bank.sounding + sum(bank.sounding for bank in self._leaving)
 
     @property
+    def keys_down(self) -> frozenset[int]:
+        """Keys that are held by a finger (or a score) on any channel."""
+        return frozenset(key for channel in self._channels for key in channel.keys_down)
+
+    @property
     def knobs(self) -> Mapping[str, float]:
         """Values of all knobs as the synth plays them now."""
         return self._knobs

@@ -35,7 +35,9 @@ class FitError(MusicNNError):
 class Task(Protocol):
     """What is fitted: a model, a loss on a fresh random batch, and figures on held-out data."""
 
-    model: nn.Module
+    @property
+    def model(self) -> nn.Module:
+        """What is fitted."""
 
     def loss(self, rng: np.random.Generator) -> Tensor:
         """Loss of one batch, a scalar with a gradient."""

@@ -105,6 +105,11 @@ class ChannelState:
         """How far the soft pedal is down, 0-1."""
         return self.controllers.get(SOFT, 0) / 127
 
+    @property
+    def keys_down(self) -> list[int]:
+        """Keys that are held by a finger, not by a pedal."""
+        return [note.key for note in self._notes.values() if note.down]
+
     def apply(self, event: Event) -> list[Command]:
         """Take an event of this channel; return what notes must do, in order."""
         match event.kind:

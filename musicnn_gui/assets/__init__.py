@@ -1,0 +1,6 @@
+"""Files that come with the window."""
+
+from pathlib import Path
+
+DEMO = Path(__file__).parent / "prelude_c_major.mid"
+"""Bach, The Well-Tempered Clavier I, prelude in C major, written out by the project."""

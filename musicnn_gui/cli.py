@@ -1,0 +1,214 @@
+"""`musicnn`: the program's commands. Results go to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from engine.errors import InputFileError, MusicNNError
+
+DESCRIPTION = "A desktop instrument whose sound a neural network makes while you play."
+EPILOG = "Without a command, the window opens. 'musicnn COMMAND --help' tells more of each."
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every command and option."""
+    from training.cli import add_parsers  # noqa: PLC0415  # the window opens without it
+
+    parser = argparse.ArgumentParser("musicnn", description=DESCRIPTION, epilog=EPILOG)
+    parser.add_argument("--version", action="version", version=f"musicnn {version('musicnn')}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    play = commands.add_parser("play", help="open the window (the default)", description="Open the window.")
+    _add_play(play)
+    render = commands.add_parser(
+        "render", help="render a MIDI file", description="Render a MIDI file into a .wav (24 bit) or .flac file."
+    )
+    render.add_argument("input", type=Path, metavar="IN.mid")
+    render.add_argument("output", type=Path, metavar="OUT.wav")
+    render.add_argument("--instrument", default="piano", metavar="NAME", help="name or folder (default piano)")
+    render.add_argument("--knob", action="append", default=[], metavar="NAME=VALUE", help="set a knob; repeatable")
+    render.add_argument("--rate", type=int, metavar="HZ", help="sample rate of the file (default 44100)")
+    render.add_argument("--no-limiter", action="store_true", help="leave peaks as they are")
+    render.set_defaults(run=_render)
+    _add_instruments(commands)
+    add_parsers(commands)
+    bench = commands.add_parser(
+        "bench", help="measure what playing costs", description="Measure time to render over time rendered."
+    )
+    bench.add_argument("what", choices=("render", "voices"), help="a whole score, or held notes on one core")
+    bench.add_argument("--instrument", default="piano", metavar="NAME", help="name or folder (default piano)")
+    bench.add_argument("--file", type=Path, metavar="FILE.mid", help="score to render (default: the demo)")
+    bench.add_argument("--json", action="store_true", help="print JSON")
+    bench.set_defaults(run=_bench)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit status. What goes wrong is said in one sentence."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] == "play":
+        parser = argparse.ArgumentParser("musicnn play", description=DESCRIPTION)
+        _add_play(parser)
+        parsed = parser.parse_args(words[1:])
+    else:
+        parsed = build_parser().parse_args(words)
+    try:
+        status: int = parsed.run(parsed)
+        return status
+    except MusicNNError as error:
+        print(f"musicnn: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("musicnn: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+
+
+def _add_play(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE.mid", help="score to open")
+    parser.add_argument("--instrument", metavar="NAME", help="name or folder (default: the last one)")
+    parser.add_argument("--quit-when-ready", action="store_true", help="say 'ready' and leave: for tests")
+    parser.set_defaults(run=_play)
+
+
+def _play(arguments: argparse.Namespace) -> int:
+    try:
+        from musicnn_gui.app import run  # noqa: PLC0415  # Qt is slow to import and may lack system libraries
+    except ImportError as error:
+        raise MusicNNError(f"the window cannot be opened: {error}") from error
+
+    return run(arguments.file, arguments.instrument, quit_when_ready=arguments.quit_when_ready)
+
+
+def _render(arguments: argparse.Namespace) -> int:
+    import torch  # noqa: PLC0415  # slow to import
+
+    from engine.knobs import MASTER, parse_settings  # noqa: PLC0415
+    from engine.library import open_instrument  # noqa: PLC0415
+    from engine.midi.files import read_score  # noqa: PLC0415
+    from engine.render import RenderOptions, render_file  # noqa: PLC0415
+
+    torch.set_num_threads(1)  # a second thread gains little and loses much where the machine has other work
+    torch.set_flush_denormal(True)
+    instrument = open_instrument(arguments.instrument)
+    try:
+        knobs = parse_settings(arguments.knob, (*MASTER, *instrument.knobs))
+    except ValueError as error:
+        raise MusicNNError(str(error)) from error
+    score = read_score(arguments.input, instrument.sample_rate)
+    for warning in score.warnings:
+        print(f"musicnn: {arguments.input.name}: {warning}", file=sys.stderr)
+    options = RenderOptions(knobs, limiter=not arguments.no_limiter, rate=arguments.rate)
+    bar = _Bar(f"{arguments.input.name} -> {arguments.output.name}")
+    try:
+        render_file(score, instrument, arguments.output, options, bar.show)
+    finally:
+        bar.end()
+    return 0
+
+
+class _Bar:
+    """A percentage on a terminal; nothing elsewhere."""
+
+    def __init__(self, title: str) -> None:
+        self._title, self._shown = title, -1
+        self._visible = sys.stderr.isatty()
+
+    def show(self, done: float) -> bool:
+        percent = int(100 * done)
+        if self._visible and percent != self._shown:
+            self._shown = percent
+            print(f"\r{self._title}  {percent:3d} %", end="", file=sys.stderr, flush=True)
+        return True
+
+    def end(self) -> None:
+        if self._visible:
+            print(file=sys.stderr)
+
+
+def _add_instruments(commands: Any) -> None:
+    instruments = commands.add_parser(
+        "instruments", help="list and check instruments", description="List the instruments, or check one."
+    )
+    instruments.add_argument("--json", action="store_true", help="print JSON")
+    instruments.set_defaults(run=_list)
+    actions = instruments.add_subparsers(dest="action", metavar="ACTION")
+    check = actions.add_parser("check", help="say what is wrong with an instrument", description="Load and prove one.")
+    check.add_argument("path", metavar="PATH", help="folder of an instrument, or its name")
+    check.set_defaults(run=_check)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from engine.knobs import KNOBS  # noqa: PLC0415
+    from engine.library import instruments  # noqa: PLC0415
+
+    rows = []
+    for entry in instruments():
+        if entry.description is None:
+            print(f"musicnn: {entry.problem}", file=sys.stderr)
+            continue
+        knobs = [
+            {"name": k.name, "title": k.title, "low": k.low, "high": k.high, "default": k.default, "unit": k.unit}
+            for k in (KNOBS[name] for name in entry.description["knobs"])
+        ]
+        rows.append(
+            {
+                "name": entry.name, "kind": entry.description["kind"], "title": entry.description["title"],
+                "knobs": knobs, "folder": str(entry.folder), "keys": entry.description["keys"],
+                "metadata": entry.description["metadata"],
+            }
+        )  # fmt: skip
+    if arguments.json:
+        print(json.dumps(rows, indent=1))
+        return 0
+    for row in rows:
+        print(f"{row['name']:<20} {row['kind']:<6} {row['title']}")
+        print(f"{'':<20} knobs: {', '.join(knob['name'] for knob in row['knobs'])}")
+    if not rows:
+        print("no instruments were found", file=sys.stderr)
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from engine.instrument import prove  # noqa: PLC0415
+    from engine.library import instruments, open_instrument  # noqa: PLC0415
+
+    instrument = open_instrument(arguments.path)
+    named = [entry.folder for entry in instruments() if entry.name == arguments.path]
+    error_db = prove(instrument, named[0] if named else Path(arguments.path))
+    print(f"{instrument.name} is sound: {instrument.title}, keys {instrument.keys[0]}-{instrument.keys[-1]}, "
+          f"proof reproduced to {error_db:.0f} dB")  # fmt: skip
+    return 0
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from engine.benchmark import bench_render, bench_voices  # noqa: PLC0415
+    from engine.library import open_instrument  # noqa: PLC0415
+    from engine.midi.files import read_score  # noqa: PLC0415
+    from musicnn_gui.assets import DEMO  # noqa: PLC0415
+
+    instrument = open_instrument(arguments.instrument)
+    if arguments.what == "voices":
+        if arguments.file is not None:
+            raise InputFileError("bench voices plays held notes, no file")
+        rows = bench_voices(instrument)
+    else:
+        rows = [bench_render(instrument, read_score(arguments.file or DEMO, instrument.sample_rate))]
+    if arguments.json:
+        print(json.dumps(rows, indent=1))
+    else:
+        for row in rows:
+            print("  ".join(f"{name} {value}" for name, value in row.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""Model cards: how an instrument was made and what it reached, with a picture of it beside its teacher."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FIGURES = ("logmel_l1_db", "mss_db", "convergence", "null_snr_db", "pitch_cents")
+
+
+def write_card(title: str, recipe: str, metadata: Mapping[str, Any], figures: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown text of a card. metadata: author, licence, description, training; figures: one row for each file."""
+    training = metadata.get("training", {})
+    lines = [
+        f"# {title}", "", str(metadata.get("description", "")), "",
+        f"- Author: {metadata.get('author', 'unknown')}", f"- Date: {metadata.get('date', 'unknown')}",
+        f"- Licence: {metadata.get('licence', 'unknown')}", f"- Recipe: `{recipe}`", "",
+        "## How it was fitted", "",
+        *(f"- {name}: {value}" for name, value in training.items() if name != "config"), "",
+        "```json", json.dumps(training.get("config", {}), indent=1), "```", "", "![loss](loss.png)", "",
+    ]  # fmt: skip
+    if figures:
+        lines += ["## Figures against the teacher", "", "Reproduce with `musicnn evaluate NAME FILE.mid --json`.", ""]
+        lines += ["| file | " + " | ".join(FIGURES) + " | bands within |", "|---" * (len(FIGURES) + 2) + "|"]
+        lines += [_row(row) for row in figures]
+        lines += ["", "![teacher, network, difference](spectrogram.png)", ""]
+    return "\n".join(lines)
+
+
+def _row(row: Mapping[str, Any]) -> str:
+    worst = max((abs(value) for value in row["bands_db"].values()), default=0.0)
+    values = " | ".join(f"{row[name]:.3g}" for name in FIGURES)
+    return f"| {row['file']} | {values} | {worst:.2f} dB |"
+
+
+def draw_spectrograms(
+    sound: NDArray[np.float32], teacher: NDArray[np.float32], path: Path, sample_rate: int, title: str
+) -> None:
+    """Draw teacher, network and their difference, mono and level-matched, one over the other, into a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  # slow to import
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    length = min(len(sound), len(teacher))
+    a, b = sound[:length].mean(axis=1), teacher[:length].mean(axis=1)
+    a = a * np.sqrt(np.mean(b**2) / (np.mean(a**2) + 1e-20))
+    figure = Figure(figsize=(11, 9), layout="constrained")
+    FigureCanvasAgg(figure)
+    rows = figure.subplots(3, 1, sharex=True, sharey=True)
+    top = None
+    for axes, signal, name in zip(rows, (b, a, a - b), ("teacher", "network", "difference"), strict=True):
+        level = _spectrogram(signal)
+        top = level.max() if top is None else top
+        extent = (0, length / sample_rate, 0, sample_rate / 2000)
+        axes.imshow(level, origin="lower", aspect="auto", extent=extent, vmin=top - 90, vmax=top, cmap="magma")
+        axes.set_title(name, fontsize=10)
+        axes.set_ylabel("kHz")
+        axes.set_ylim(0, 16)
+    rows[-1].set_xlabel("seconds")
+    figure.suptitle(title)
+    figure.savefig(path, dpi=80)
+
+
+def _spectrogram(signal: NDArray[np.float32], length: int = 2048, hop: int = 512) -> NDArray[np.float64]:
+    padded = np.pad(signal, length // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]
+    return np.asarray(20 * np.log10(np.abs(np.fft.rfft(frames * np.hanning(length), axis=1)).T + 1e-7))

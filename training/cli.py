@@ -1,0 +1,247 @@
+"""`musicnn train` and `musicnn evaluate`: options in, words and files out."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import platformdirs
+import torch
+
+from engine.errors import MusicNNError
+from engine.instrument import Instrument, save_instrument
+from engine.library import open_instrument, user_folder
+from training.card import write_card
+from training.fit import FitConfig, Progress, Task, choose_device, fit
+
+LICENCE = "Apache-2.0"
+
+
+class _Fittable(Task, Protocol):
+    def instrument(self, name: str, title: str, metadata: Mapping[str, object]) -> Instrument:
+        """The instrument as it is fitted so far."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A prepared fitting: the task, what it is called, and what its card says of it."""
+
+    task: _Fittable
+    description: str
+    program: int
+    config: dict[str, Any]
+    learning_rate: float
+
+
+def say(text: str) -> None:
+    """Progress, to standard error: standard output is for results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def cache_folder() -> Path:
+    """Where rendered and analysed notes are kept between runs."""
+    return Path(platformdirs.user_cache_dir("musicnn", appauthor=False))
+
+
+def add_parsers(commands: Any) -> None:
+    """Add `train` and `evaluate` to the program's commands."""
+    train = commands.add_parser(
+        "train", help="fit an instrument", description="Fit an instrument. The recipe says from what and how."
+    )
+    recipes = train.add_subparsers(dest="recipe", required=True, metavar="RECIPE")
+    keys = recipes.add_parser(
+        "keys",
+        help="a keyed instrument from a sampler: partials, all velocities, live",
+        description="Fit a keyed instrument to one program of a General MIDI SoundFont.",
+    )
+    _add_common(keys, "keys")
+    keys.add_argument("--first-key", type=int, default=21, metavar="KEY", help="lowest MIDI key (default 21)")
+    keys.add_argument("--last-key", type=int, default=108, metavar="KEY", help="highest MIDI key (default 108)")
+    keys.add_argument("--hidden", type=int, default=256, help="cells in each direction of each layer (default 256)")
+    keys.add_argument("--cell", choices=("lstm", "gru"), default="lstm", help="kind of recurrent cell (default lstm)")
+    keys.set_defaults(run=_train, prepare=_prepare_keys)
+    nnss = recipes.add_parser(
+        "nnss",
+        help="Neural Spectral Synthesis as its author described it",
+        description="Fit nnss: two sines in, complex bins out. --preset seed takes the original's settings.",
+    )
+    _add_common(nnss, "nnss")
+    nnss.add_argument("--preset", choices=("live", "seed"), default="live", help="settings to begin with")
+    nnss.add_argument("--hidden", type=int, help="cells in each direction of each layer")
+    nnss.add_argument("--layers", type=int, help="recurrent layers")
+    nnss.add_argument("--cell", choices=("lstm", "gru"), help="kind of recurrent cell")
+    nnss.add_argument("--length", type=int, help="samples in a frame, at 44.1 kHz")
+    nnss.add_argument("--hop", type=int, help="samples between frames, at 44.1 kHz")
+    nnss.add_argument("--window", choices=("hann", "kaiser"), help="window of the transform")
+    nnss.add_argument("--oversampling", type=int, help="times 44.1 kHz")
+    nnss.add_argument("--power", type=float, help="of the magnitudes")
+    nnss.add_argument("--context", type=int, help="frames of look-ahead; 0: the whole note, not playable live")
+    nnss.set_defaults(run=_train, prepare=_prepare_nnss)
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="measure an instrument against its teacher",
+        description="Render MIDI files with an instrument and with the sampler that it learned from, and compare.",
+    )
+    evaluate.add_argument("instrument", metavar="INSTRUMENT", help="name of an instrument, or a folder")
+    evaluate.add_argument("files", nargs="*", type=Path, metavar="FILE.mid", help="scores to compare on")
+    evaluate.add_argument("--keys", action="store_true", help="also every key for itself: pitch, onset, attack")
+    evaluate.add_argument("--notes", type=int, default=0, metavar="N", help="also N random single notes")
+    evaluate.add_argument("--json", action="store_true", help="print JSON")
+    evaluate.set_defaults(run=_evaluate)
+
+
+def _add_common(parser: argparse.ArgumentParser, name: str) -> None:
+    parser.add_argument("--name", default=name, help=f"folder name of the instrument (default {name})")
+    parser.add_argument("--title", help="how it is shown (default: the name)")
+    parser.add_argument("--program", type=int, default=0, help="General MIDI program, 0-127 (default 0, piano)")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, help="time to fit (default 60)")
+    length.add_argument("--steps", type=int, help="steps to fit, instead of a time")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the instrument goes (default: your own)")
+    parser.add_argument("--run", type=Path, dest="run_folder", metavar="FOLDER",
+                        help="checkpoints and loss curve; an interrupted run goes on there")  # fmt: skip
+    parser.add_argument("--cache", type=Path, metavar="FOLDER", help="rendered notes (default: your cache folder)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
+    parser.add_argument("--learning-rate", type=float, help="at its highest")
+    parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
+    parser.add_argument("--licence", default=LICENCE, help=f"of the instrument (default {LICENCE})")
+    parser.add_argument("--author", default="MusicNN", help="whose instrument it is")
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    device, reason = choose_device(arguments.device)
+    say(reason)
+    if not 0 <= arguments.program <= 127:
+        raise MusicNNError(f"program {arguments.program} is not in 0..127")
+    torch.manual_seed(arguments.seed)
+    torch.set_flush_denormal(True)
+    try:
+        job: _Job = arguments.prepare(arguments, device)
+        minutes = arguments.minutes or (None if arguments.steps else 60.0)
+        config = FitConfig(
+            steps=arguments.steps, minutes=minutes, seed=arguments.seed,
+            learning_rate=arguments.learning_rate or job.learning_rate,
+        )  # fmt: skip
+    except ValueError as error:
+        raise MusicNNError(str(error)) from error
+    run = arguments.run_folder or cache_folder() / "runs" / arguments.name
+    say(f"checkpoints and loss curve in {run}")
+    try:
+        progress = fit(job.task, run, config, say)
+    except KeyboardInterrupt:
+        say(f"stopped; the same command goes on from {run}")
+        return 130
+    except OSError as error:
+        raise MusicNNError(f"{run} cannot be written: {error.strerror or error}") from error
+    folder = _save(arguments, job, config, progress, run, str(device))
+    say(f"saved {folder}")
+    return 0
+
+
+def _save(
+    arguments: argparse.Namespace, job: _Job, config: FitConfig, progress: Progress, run: Path, device: str
+) -> Path:
+    held_out = progress.figures[-1][1] if progress.figures else {}
+    training = {
+        "recipe": arguments.recipe, "teacher": "FluidSynth, FluidR3_GM.sf2, dry", "program": job.program,
+        "seed": arguments.seed, "steps": progress.step, "minutes": round(progress.seconds / 60, 1), "device": device,
+        "learning_rate": config.learning_rate, "held_out": held_out, "config": job.config,
+    }  # fmt: skip
+    metadata: dict[str, Any] = {
+        "author": arguments.author, "licence": arguments.licence, "description": job.description,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(), "training": training,
+    }  # fmt: skip
+    title = arguments.title or arguments.name
+    instrument = job.task.instrument(arguments.name, title, metadata)
+    folder: Path = (arguments.out or user_folder()) / arguments.name
+    recipe = f"musicnn train {arguments.recipe} --program {job.program} --steps {progress.step} --seed {arguments.seed}"
+    try:
+        save_instrument(instrument, folder, write_card(title, recipe, metadata, []))
+        shutil.copyfile(run / "loss.png", folder / "loss.png")
+    except OSError as error:
+        raise MusicNNError(f"{folder} cannot be written: {error.strerror or error}") from error
+    return folder
+
+
+def _prepare_keys(arguments: argparse.Namespace, device: torch.device) -> _Job:
+    from training.notes import NotesConfig, make_notes  # noqa: PLC0415  # --help should not wait for librosa
+    from training.recipes.keys import KeysConfig, KeysTask  # noqa: PLC0415
+
+    if not 0 <= arguments.first_key < arguments.last_key <= 127:
+        raise MusicNNError("--first-key and --last-key are MIDI keys, the first below the last")
+    notes = NotesConfig(
+        program=arguments.program, first_key=arguments.first_key, last_key=arguments.last_key, seed=arguments.seed
+    )
+    config = KeysConfig(notes, front=arguments.hidden, hidden=arguments.hidden, cell=arguments.cell)
+    data, exponent = make_notes(notes, arguments.cache or cache_folder(), say)
+    null = sum(key.null_db for key in data) / len(data)
+    say(f"{sum(len(key.notes) for key in data)} notes of {len(data)} keys; the analysis alone nulls at {null:.1f} dB")
+    description = f"General MIDI program {arguments.program} of FluidR3, written by a network note by note."
+    return _Job(KeysTask(config, data, exponent, device), description, arguments.program, config.to_json(), 3e-3)
+
+
+def _prepare_nnss(arguments: argparse.Namespace, device: torch.device) -> _Job:
+    from training.recipes.nnss import PRESETS, NnssTask  # noqa: PLC0415
+
+    config = replace(PRESETS[arguments.preset], program=arguments.program)
+    names = {field.name for field in dataclasses.fields(config)} - {"program", "learning_rate"}
+    given = {name: getattr(arguments, name, None) for name in names}
+    config = replace(config, **{name: value for name, value in given.items() if value is not None})
+    description = "Neural Spectral Synthesis: two sines in, complex spectrum bins out."
+    return _Job(NnssTask(config, device), description, arguments.program, config.to_json(), config.learning_rate)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from training.evaluate import evaluate_file, evaluate_keys, evaluate_notes, open_teacher  # noqa: PLC0415
+
+    if not arguments.files and not arguments.keys and not arguments.notes:
+        raise MusicNNError("nothing to evaluate: name MIDI files, or ask for --keys or --notes N")
+    instrument = open_instrument(arguments.instrument)
+    results: list[dict[str, Any]] = []
+    with open_teacher(instrument) as teacher:
+        for path in arguments.files:
+            results.append(evaluate_file(instrument, path, teacher))
+            _show(results[-1], arguments.json)
+        if arguments.keys:
+            rows = [dataclasses.asdict(row) for row in evaluate_keys(instrument, teacher, instrument.keys)]
+            results.append({"keys": rows, **_worst(rows, ("pitch_cents", "onset_ms", "attack_ms"))})
+            _show({k: v for k, v in results[-1].items() if k != "keys"}, arguments.json)
+        if arguments.notes:
+            results.append({"notes": arguments.notes, **evaluate_notes(instrument, teacher, arguments.notes)})
+            _show(results[-1], arguments.json)
+    if arguments.json:
+        print(json.dumps(results, indent=1))
+    return 0
+
+
+def _worst(rows: list[dict[str, Any]], names: Iterable[str]) -> dict[str, Any]:
+    """The key that differs most in each figure, and by how much."""
+    worst = {}
+    for name in names:
+        sizes = [abs(row[name]) for row in rows]
+        row = rows[sizes.index(max(sizes))]
+        worst[f"worst_{name}"] = {"key": row["key"], "value": row[name]}
+    return worst
+
+
+def _show(result: dict[str, Any], quiet: bool) -> None:
+    """One result, a line each."""
+    if quiet:
+        return
+    for name, value in result.items():
+        print(f"{name:>16}  {_text(value)}")
+    print()
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(number)}" for key, number in value.items())
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
