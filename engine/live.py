@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from engine.audio.recorder import Recorder
 from engine.instrument import Instrument
-from engine.midi.events import Event, knob, panic
+from engine.midi.events import Event, knob, note_off, note_on, panic
 from engine.midi.files import Score
 from engine.spectral import Samples
 from engine.synth import Synth
@@ -141,17 +141,6 @@ class LiveEngine:
         self._publish(block)
         return block
 
-    def warm_up(self) -> None:
-        """Play a chord unheard, so that the first note does not wait for memory and code to be fetched."""
-        synth = Synth(self._synth.instrument)
-        keys = synth.instrument.keys
-        from engine.midi.events import note_off, note_on  # noqa: PLC0415
-
-        synth.schedule(note_on(0, key, 64) for key in list(keys)[:: max(1, len(keys) // 8)])
-        synth.schedule(note_off(4096, key) for key in keys)
-        for _ in range(24):
-            synth.render(512)
-
     def _fulfil(self) -> None:
         while True:
             try:
@@ -177,3 +166,12 @@ class LiveEngine:
             instrument=synth.instrument.name,
             keys_down=synth.keys_down,
         )
+
+
+def warm_up(instrument: Instrument) -> None:
+    """Play a chord unheard, so that the first note does not wait for memory and code to be fetched."""
+    synth = Synth(instrument)
+    synth.schedule(note_on(0, key, 64) for key in list(instrument.keys)[:: max(1, len(instrument.keys) // 8)])
+    synth.schedule(note_off(4096, key) for key in instrument.keys)
+    for _ in range(24):
+        synth.render(512)

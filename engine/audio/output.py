@@ -16,13 +16,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from engine.errors import DeviceError
-from engine.spectral import Samples
+
+if TYPE_CHECKING:
+    from engine.spectral import Samples
 
 # Asking JACK whether it is there must not start a server.
 os.environ.setdefault("JACK_NO_START_SERVER", "1")
@@ -185,6 +186,8 @@ class _Feeder:
 
     def run(self) -> None:
         """Render until stopped, or until the stream dies."""
+        import torch  # noqa: PLC0415  # slow to import: only who plays needs it
+
         torch.set_num_threads(1)
         torch.set_flush_denormal(True)
         xruns, busy, worst, rendered, since = 0, 0.0, 0.0, 0, time.perf_counter()

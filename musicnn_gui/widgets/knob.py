@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QWheelEvent
+from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QWheelEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from engine.knobs import Knob
@@ -106,14 +106,14 @@ class KnobWidget(QWidget):
         circle = QRectF((self.width() - side) / 2, 4, side, side)
         position = self.knob.to_position(self._value)
         origin = self.knob.to_position(self.knob.default)
-        painter.setPen(QPen(RAISED, 5, cap=Qt.PenCapStyle.RoundCap))
+        painter.setPen(_round_pen(RAISED, 5))
         painter.drawArc(circle, round((START_ANGLE - SPAN) * 16), round(SPAN * 16))
-        painter.setPen(QPen(ACCENT, 5, cap=Qt.PenCapStyle.RoundCap))
+        painter.setPen(_round_pen(ACCENT, 5))
         painter.drawArc(circle, round((START_ANGLE - SPAN * origin) * 16), round(-SPAN * (position - origin) * 16))
         painter.save()
         painter.translate(circle.center())
         painter.rotate(SPAN * position - 135)
-        painter.setPen(QPen(TEXT, 2.5, cap=Qt.PenCapStyle.RoundCap))
+        painter.setPen(_round_pen(TEXT, 2.5))
         painter.drawLine(QPointF(0, -side * 0.16), QPointF(0, -side * 0.34))
         painter.restore()
         rows = QRectF(0, side + 6, self.width(), self.height() - side - 6)
@@ -135,3 +135,9 @@ class KnobWidget(QWidget):
 
     def _describe(self) -> None:
         self.setAccessibleDescription(self.knob.text(self._value))
+
+
+def _round_pen(colour: QColor, width: float) -> QPen:
+    pen = QPen(colour, width)
+    pen.setCapStyle(Qt.PenCapStyle.RoundCap)
+    return pen

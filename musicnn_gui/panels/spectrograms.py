@@ -1,0 +1,35 @@
+"""What the network hears beside what it says."""
+
+from __future__ import annotations
+
+import numpy as np
+from PySide6.QtWidgets import QHBoxLayout, QWidget
+
+from musicnn_gui.session import SAMPLE_RATE, Session
+from musicnn_gui.widgets.spectrogram import SpectrogramView
+
+SINES_GAIN_DB = -20.0
+
+
+class SpectrogramsPanel(QWidget):
+    """Two scrolling spectrograms of the same time."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.sines = SpectrogramView("What the network hears: two sines a note", SAMPLE_RATE, SINES_GAIN_DB)
+        self.output = SpectrogramView("What it says: the output", SAMPLE_RATE, 6.0)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(6)
+        layout.addWidget(self.sines)
+        layout.addWidget(self.output)
+
+    def advance(self) -> None:
+        """Take what was heard since the last call; the engine makes the two-sine signal only while it is seen."""
+        if self._session.engine is not None:
+            self._session.engine.tapping = self.isVisible()
+        taps = self._session.taps()
+        if taps:
+            self.output.push(np.concatenate([tap.output for tap in taps]))
+            self.sines.push(np.concatenate([tap.two_sines for tap in taps]))
