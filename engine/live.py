@@ -62,7 +62,7 @@ class LiveEngine:
         self.tapping = False
         """Whether `taps` is filled: the two-sine signal costs time to make."""
         self.snapshot = Snapshot(instrument=instrument.name)
-        self._synth = Synth(instrument, polyphony=polyphony)
+        self._synth = Synth(instrument, polyphony=polyphony, live=True)
         self._transport = Transport()
         self._wishes: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._recorder: Recorder | None = None
@@ -140,6 +140,10 @@ class LiveEngine:
             self._recorder = None
         self._publish(block)
         return block
+
+    def look_ahead(self) -> bool:
+        """Use an idle moment; return whether there was anything to do."""
+        return self._synth.look_ahead()
 
     def _fulfil(self) -> None:
         while True:

@@ -32,7 +32,11 @@ class Synth:
     position: samples rendered so far; events are scheduled on this clock.
     """
 
-    def __init__(self, instrument: Instrument, *, polyphony: int = 64, limiter: bool = True) -> None:
+    def __init__(
+        self, instrument: Instrument, *, polyphony: int = 64, limiter: bool = True, live: bool = False
+    ) -> None:
+        """live: `look_ahead` is called between blocks."""
+        self._live = live
         self.instrument = instrument
         self.sample_rate = instrument.sample_rate
         self.position = 0
@@ -117,6 +121,10 @@ class Synth:
             out = self._limiter.process(out)
         return np.ascontiguousarray(out.T)
 
+    def look_ahead(self) -> bool:
+        """Use an idle moment for a piece of the future; return whether there was one to compute."""
+        return self._bank.look_ahead()
+
     def two_sines(self, samples: int) -> NDArray[np.float32]:
         """What the network hears over the next samples, (samples,), for display."""
         return self._bank.two_sines(samples)
@@ -129,7 +137,7 @@ class Synth:
         return np.asarray(total, np.float32)
 
     def _new_bank(self, instrument: Instrument) -> KeysBank:
-        return KeysBank(instrument.model, instrument.keys, self._polyphony)
+        return KeysBank(instrument.model, instrument.keys, self._polyphony, live=self._live)
 
     def _happen(self) -> None:
         """Everything that is due now."""

@@ -100,9 +100,14 @@ def rescan() -> list[Device]:
 class AudioOutput:
     """One output stream. `open` and `close` are called by one thread; `meters` may be read by any."""
 
-    def __init__(self, render: Callable[[int], Samples], sample_rate: int) -> None:
-        """`render(samples)` -> (samples, 2) at `sample_rate`; called by the worker thread alone."""
-        self._render, self._engine_rate = render, sample_rate
+    def __init__(
+        self, render: Callable[[int], Samples], sample_rate: int, idle: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`render(samples)` -> (samples, 2) at `sample_rate`; called by the worker thread alone.
+
+        `idle()` is called where the ring is full; it does a short piece of work and returns whether there was any.
+        """
+        self._render, self._engine_rate, self._idle = render, sample_rate, idle
         self.meters = OutputMeters()
         self._stop = threading.Event()
         self._worker: threading.Thread | None = None
@@ -124,7 +129,9 @@ class AudioOutput:
             raise DeviceError(f"{device.title} cannot be opened: {_reason(error)}") from error
         self._stream = stream
         self._stop = threading.Event()
-        feeder = _Feeder(stream, ring, self._render, self._engine_rate, rate, block, ahead, self._publish, self._stop)
+        feeder = _Feeder(
+            stream, ring, self._render, self._idle, self._engine_rate, rate, block, ahead, self._publish, self._stop
+        )
         latency = 1000 * (ahead * block / rate + _seconds(stream.latency))
         self.meters = OutputMeters(
             running=True, sample_rate=rate, block=block, device=device.title, latency_ms=latency + feeder.resampling_ms
@@ -169,10 +176,10 @@ class _Feeder:
     """The render worker's loop."""
 
     def __init__(
-        self, stream: Any, ring: Any, render: Callable[[int], Samples], engine_rate: int, rate: int, block: int,
-        ahead: int, publish: Callable[[float, float, int, bool], None], stop: threading.Event,
+        self, stream: Any, ring: Any, render: Callable[[int], Samples], idle: Callable[[], bool], engine_rate: int,
+        rate: int, block: int, ahead: int, publish: Callable[[float, float, int, bool], None], stop: threading.Event,
     ) -> None:  # fmt: skip
-        self._stream, self._ring, self._render = stream, ring, render
+        self._stream, self._ring, self._render, self._idle = stream, ring, render, idle
         self._engine_rate, self._rate, self._block, self._target = engine_rate, rate, block, ahead * block
         self._publish, self._stop = publish, stop
         self._resampler: Any = None
@@ -200,7 +207,11 @@ class _Feeder:
                 busy, rendered = busy + seconds, rendered + samples
                 worst = max(worst, seconds * self._engine_rate / samples)
             else:
-                time.sleep(self._block / self._rate / 4)
+                start = time.perf_counter()
+                if self._idle():
+                    busy += time.perf_counter() - start
+                else:
+                    time.sleep(self._block / self._rate / 4)
             if action not in self._stream.actions:
                 xruns += 1
                 self._fill()

@@ -13,6 +13,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
 State = tuple[Tensor, ...]
 """Forward state of one layer: (h, c) of an LSTM, (h,) of a GRU; each (1, batch, hidden)."""
@@ -66,11 +67,31 @@ class LookaheadRecurrent(nn.Module):
             x = torch.cat([forward, backward[:, : forward.shape[1]]], 2)
         return x, after, fed
 
-    def replay(self, fed: Sequence[Tensor], frames: int, states: Sequence[State]) -> list[State]:
-        """States after the first `frames` frames of a window that began in `states` and was fed with `fed`."""
-        if frames == 0:
-            return list(states)
-        return [self._ahead(layer, fed[layer][:, :frames], states[layer])[1] for layer in range(self.layers)]
+    def replay(
+        self, fed: Sequence[Sequence[Tensor]], frames: Sequence[int], states: Sequence[Sequence[State]]
+    ) -> list[list[State]]:
+        """States after the first frames of windows that have been computed, of several voices at once.
+
+        For each voice: `fed`, what `window` said (a row for each layer, (1, commit, features)); `frames`, at which of
+        them to stop; `states`, in which its window began. Returns each voice's states.
+        """
+        result = [list(voice) for voice in states]
+        moving = [voice for voice, count in enumerate(frames) if count]
+        if not moving:
+            return result
+        lengths = torch.tensor([frames[voice] for voice in moving])
+        longest = int(lengths.max())
+        for layer in range(self.layers):
+            rows = [fed[voice][layer][0, :longest] for voice in moving]
+            packed = pack_padded_sequence(
+                pad_sequence(rows, batch_first=True), lengths, batch_first=True, enforce_sorted=False
+            )
+            joined = tuple(torch.cat(parts, 1) for parts in zip(*(states[v][layer] for v in moving), strict=True))
+            after = self.ahead[layer](packed, joined if self.cell == "lstm" else joined[0])[1]
+            parts = cast(State, after) if self.cell == "lstm" else (after,)
+            for row, voice in enumerate(moving):
+                result[voice][layer] = tuple(part[:, row : row + 1] for part in parts)
+        return result
 
     def segment(self, x: Tensor, context: Tensor, chunk: int, states: Sequence[State]) -> tuple[Tensor, list[State]]:
         """A stretch of frames in windows of `chunk` frames and the context's length, as live playing does it.

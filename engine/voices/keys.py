@@ -29,10 +29,17 @@ from engine.networks.recurrent import State
 from engine.spectral import Samples
 from engine.voices.models import Content, KeysModel, Touch
 
-WINDOWS = (4, 8, 16)
+WINDOWS = (8, 16)
 """Frames to commit of the windows after an onset or a release; the last size goes on."""
 BATCHES = (2, 4, 8, 16)
 """Frames whose stretches are made at a time after the controllers have moved; the last size goes on."""
+JOIN_FRAMES = WINDOWS[-1] // 2
+"""A voice that needs its next window within so many frames joins a batch: the same frames, only earlier."""
+AHEAD_FRAMES, AHEAD_VOICES = 24, 4
+"""How far `look_ahead` goes, and the voices that it does at once: few, because a key may be pressed meanwhile."""
+RELEASES_AT_ONCE = 6
+"""Live, where a pedal lets go of many notes: the others follow from call to call of `render`, some milliseconds apart,
+as dampers do. Working all of them in at once would take longer than the ring lasts."""
 CROSSFADE = 128
 FADE = 256  # samples in which a silenced voice ends
 SILENT = 3e-5  # amplitude, under -90 dB, that ends a voice
@@ -72,6 +79,7 @@ class _Voice:
     sums: Samples = field(default_factory=lambda: np.zeros((2, 0), np.float32))  # from `position` on
     fade: int | None = None  # samples left of a silenced voice
     end: int = 0  # first frame that the network has not written
+    let_go: bool = False  # by an event at `position` that is not worked in yet
 
     def content(self, first: int, count: int) -> Content:
         """What the network wrote for up to `count` frames; fewer where a window ends."""
@@ -84,8 +92,13 @@ class _Voice:
 class KeysBank:
     """The sounding notes of one keyed instrument."""
 
-    def __init__(self, model: KeysModel, keys: range, polyphony: int = 64) -> None:
-        """`keys`: those that the network knows; others borrow the nearest one's spectrum."""
+    def __init__(self, model: KeysModel, keys: range, polyphony: int = 64, *, live: bool = False) -> None:
+        """`keys`: those that the network knows; others borrow the nearest one's spectrum.
+
+        live: `look_ahead` is called in idle moments, so `render` does only what cannot wait.
+        """
+        self._join = 0 if live else JOIN_FRAMES
+        self._releases = RELEASES_AT_ONCE if live else polyphony
         self._model, self._keys, self.polyphony = model, keys, polyphony
         self._voices: list[_Voice] = []
         self._touches: dict[int, Touch] = {}
@@ -112,7 +125,7 @@ class KeysBank:
         """Let a note go now."""
         for voice in self._voices:
             if voice.number == number and voice.note.release is None:
-                self._release(voice)
+                voice.let_go = True
 
     def silence(self, number: int) -> None:
         """End a note within FADE samples."""
@@ -130,6 +143,8 @@ class KeysBank:
     def render(self, samples: int) -> tuple[Samples, list[int]]:
         """The next samples (2, samples), and the numbers of the notes that have ended in them."""
         mix = np.zeros((2, samples), np.float32)
+        if let_go := [voice for voice in self._voices if voice.let_go]:
+            self._release(let_go[: self._releases])
         self._compute(samples)
         for voice in self._voices:
             self._sum(voice, samples)
@@ -158,20 +173,28 @@ class KeysBank:
 
     def _compute(self, samples: int) -> None:
         """Have the network write every frame that the next samples need, all voices of a size in one batch."""
-        spare = WINDOWS[-1] // 2
         while True:
             missing = [voice for voice in self._voices if voice.end < self._needed(voice, samples)]
             if not missing:
                 return
             sizes = {_window_size(voice) for voice in missing}
             for size in sizes:
-                # A voice that will need its next window soon joins the batch: the same frames, only earlier.
                 batch = [
                     voice for voice in self._voices
-                    if _window_size(voice) == size and voice.end < self._needed(voice, samples) + spare
+                    if _window_size(voice) == size and voice.end < self._needed(voice, samples) + self._join
                     and (voice in missing or voice.schedule > 0)
                 ]  # fmt: skip
                 self._write(batch, size)
+
+    def look_ahead(self) -> bool:
+        """Have the network write a window that will be needed soon; return whether there was one."""
+        waiting = [voice for voice in self._voices if voice.end < self._needed(voice, 0) + AHEAD_FRAMES]
+        if not waiting:
+            return False
+        waiting.sort(key=lambda voice: voice.end - self._needed(voice, 0))
+        size = _window_size(waiting[0])
+        self._write([voice for voice in waiting if _window_size(voice) == size][:AHEAD_VOICES], size)
+        return True
 
     def _write(self, voices: list[_Voice], size: int) -> None:
         """One window for each of these voices."""
@@ -224,28 +247,35 @@ class KeysBank:
         touch = self._touches.get(voice.channel) or Touch(np.zeros(1), 1.0, 1.0, {})
         return replace(touch, semitones=np.repeat(touch.semitones, frames))
 
-    def _release(self, voice: _Voice) -> None:
-        """Go back to the first frame that hears the release, and on from there with it."""
-        sample, model = voice.position, self._model
-        border = model.codec.first_frame_of(sample)
-        while voice.end <= border:  # the note was let go before anything of it was heard
-            self._write([voice], _window_size(voice))
-        window = next(window for window in voice.windows if window.first <= border < window.end)
+    def _release(self, voices: list[_Voice]) -> None:
+        """Go back to the first frame that hears the release, and on from there with it; all voices in one batch."""
+        model, borders = self._model, []
+        for voice in voices:
+            border = model.codec.first_frame_of(voice.position)
+            while voice.end <= border:  # the note was let go before anything of it was heard
+                self._write([voice], _window_size(voice))
+            borders.append(border)
+        windows = [
+            next(window for window in voice.windows if window.first <= border < window.end)
+            for voice, border in zip(voices, borders, strict=True)
+        ]
+        counts = [border - window.first for window, border in zip(windows, borders, strict=True)]
         with torch.inference_mode():
-            voice.states = model.network.body.replay(window.fed, border - window.first, window.states)
-        kept = replace(window, content=window.content[: border - window.first])
-        voice.windows = [w for w in voice.windows if w.end <= border] + ([kept] if len(kept.content) else [])
-        voice.end = border
-        voice.note = replace(voice.note, release=sample)
-        voice.heard = replace(voice.heard, release=sample)
-        voice.schedule = 0
-        self._begin_again(voice, border)
+            states = model.network.body.replay([w.fed for w in windows], counts, [w.states for w in windows])
+        for voice, border, window, count, state in zip(voices, borders, windows, counts, states, strict=True):
+            kept = [replace(window, content=window.content[:count])] if count else []
+            voice.windows = [w for w in voice.windows if w.end <= border] + kept
+            voice.states, voice.end, voice.schedule, voice.let_go = state, border, 0, False
+            voice.note = replace(voice.note, release=voice.position)
+            voice.heard = replace(voice.heard, release=voice.position)
+        while short := [voice for voice in voices if voice.end < voice.summed]:
+            self._write(short, WINDOWS[0])
+        for voice, border in zip(voices, borders, strict=True):
+            self._begin_again(voice, border)
 
     def _begin_again(self, voice: _Voice, border: int) -> None:
         """Make the frames from `border` on again that had begun, and cross over to them."""
         model, summed, before = self._model, voice.summed, voice.sums
-        while voice.end < summed:
-            self._write([voice], _window_size(voice))
         phase = next((phase for frame, phase in voice.begun if frame == border), None)
         voice.sums = np.zeros_like(before)
         voice.begun = [entry for entry in voice.begun if entry[0] < border]
