@@ -30,6 +30,7 @@ os.environ.setdefault("JACK_NO_START_SERVER", "1")
 
 BLOCK_SIZES = (64, 128, 256, 512, 1024)
 CHANNELS = 2
+AHEAD = 3  # blocks in the ring: a pedal that lets go of many notes takes longer to work in than one block lasts
 CLOSE_SECONDS = 2.0
 SWITCH_INTERVAL = 0.0005  # seconds after which a busy Python thread must let the worker in
 METER_SECONDS = 1.0
@@ -118,7 +119,7 @@ class AudioOutput:
         """Whether a stream is open and its server alive."""
         return self._worker is not None and self._worker.is_alive() and not self._stop.is_set()
 
-    def open(self, device: Device, block: int = 256, ahead: int = 2) -> None:
+    def open(self, device: Device, block: int = 256, ahead: int = AHEAD) -> None:
         """Start playing through a device; `ahead` blocks are kept in the ring. Raises DeviceError."""
         self.close()
         if block not in BLOCK_SIZES:

@@ -37,7 +37,7 @@ JOIN_FRAMES = WINDOWS[-1] // 2
 """A voice that needs its next window within so many frames joins a batch: the same frames, only earlier."""
 AHEAD_FRAMES, AHEAD_VOICES = 24, 4
 """How far `look_ahead` goes, and the voices that it does at once: few, because a key may be pressed meanwhile."""
-RELEASES_AT_ONCE = 6
+RELEASES_AT_ONCE = 12
 """Live, where a pedal lets go of many notes: the others follow from call to call of `render`, some milliseconds apart,
 as dampers do. Working all of them in at once would take longer than the ring lasts."""
 CROSSFADE = 128
