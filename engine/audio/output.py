@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.audio.quiet import quiet_libraries
 from engine.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ class OutputMeters:
 
 def _portaudio() -> Any:
     try:
-        import sounddevice  # noqa: PLC0415  # loads PortAudio, which may be missing
+        with quiet_libraries():
+            import sounddevice  # noqa: PLC0415  # loads PortAudio, which may be missing
     except OSError as error:
         raise DeviceError("no sound: the PortAudio library is missing (Debian: apt install libportaudio2)") from error
     return sounddevice
@@ -93,8 +95,9 @@ def devices() -> list[Device]:
 def rescan() -> list[Device]:
     """Look for devices again; no stream may be open."""
     sounddevice = _portaudio()
-    sounddevice._terminate()
-    sounddevice._initialize()
+    with quiet_libraries():
+        sounddevice._terminate()
+        sounddevice._initialize()
     return devices()
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import threading
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
+from engine.audio.quiet import quiet_libraries
 from engine.errors import MidiPortError
 from engine.midi.events import Event, from_mido
 
@@ -29,6 +32,8 @@ class MidiInput:
     def __init__(self, receive: Callable[[Event], None], name: str = VIRTUAL_NAME) -> None:
         self._receive, self._name = receive, name
         self._backend: Any = None
+        self._probe: Any = None  # a client that only looks: a new one for every look would disturb the sound server
+        self._present: list[str] = []
         self._virtual: Any = None
         self._port: Any = None
         self._wanted = ""
@@ -43,29 +48,33 @@ class MidiInput:
 
     def start(self) -> None:
         """Open the virtual port and begin to watch for the wanted one. Raises MidiPortError where there is no MIDI."""
-        from mido.backends.backend import Backend  # noqa: PLC0415
+        try:
+            rtmidi: Any = importlib.import_module("rtmidi")  # there is no wheel of it for every system
+            from mido.backends.backend import Backend  # noqa: PLC0415
+        except ImportError as error:
+            raise MidiPortError("no MIDI: the package python-rtmidi is not installed") from error
 
         problem: BaseException | None = None
         for path in BACKENDS:
             try:
-                backend = Backend(path, load=True)
-                self._virtual = backend.open_input(self._name, virtual=True, callback=self._heard)
+                with quiet_libraries():
+                    backend = Backend(path, load=True)
+                    self._virtual = backend.open_input(self._name, client_name=self._name, callback=self._heard)
+                    self._probe = rtmidi.MidiIn(_api(rtmidi, path), name=f"{self._name} probe")
                 self._backend = backend
                 break
             except Exception as error:  # noqa: BLE001  # rtmidi raises errors of its own without a common base
                 problem = error
         if self._backend is None:
             raise MidiPortError("no MIDI: the system has no MIDI sequencer that can be opened") from problem
+        self._look()
         self._stop.clear()
         self._poller = threading.Thread(target=self._watch, name="MIDI port watcher", daemon=True)
         self._poller.start()
 
     def ports(self) -> list[str]:
         """Names of the ports that can be listened to, without our own."""
-        if self._backend is None:
-            return []
-        names = dict.fromkeys(self._backend.get_input_names())
-        return [name for name in names if not name.startswith((self._name, "Midi Through"))]
+        return list(self._present)
 
     def connect(self, name: str) -> None:
         """Listen to a port from now on, and again whenever it comes back; "" listens to none."""
@@ -82,7 +91,10 @@ class MidiInput:
         with self._lock:
             self._close_port()
             _close(self._virtual)
-            self._virtual = self._backend = None
+            if self._probe is not None:
+                self._probe.delete()
+            self._virtual = self._backend = self._probe = None
+            self._present = []
 
     def _heard(self, message: Any) -> None:
         event = from_mido(message, 0)
@@ -93,11 +105,16 @@ class MidiInput:
         """rtmidi does not tell of unplugged ports: look at the names once a second."""
         while not self._stop.wait(POLL_SECONDS):
             with self._lock:
+                self._look()
                 present = {stable_name(name) for name in self.ports()}
                 if self._port is not None and stable_name(self._wanted) not in present:
                     self._close_port()
                 elif self._port is None and self._wanted:
                     self._open_port()
+
+    def _look(self) -> None:
+        names = dict.fromkeys(self._probe.get_ports()) if self._probe is not None else {}
+        self._present = [name for name in names if not name.startswith((self._name, "Midi Through"))]
 
     def _open_port(self) -> None:
         for name in self.ports():
@@ -111,6 +128,12 @@ class MidiInput:
     def _close_port(self) -> None:
         _close(self._port)
         self._port = None
+
+
+def _api(rtmidi: ModuleType, path: str) -> int:
+    """rtmidi's number of the interface that one of BACKENDS names."""
+    _, _, name = path.partition("/")
+    return int(getattr(rtmidi, f"API_{name}") if name else rtmidi.API_UNSPECIFIED)
 
 
 def _close(port: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QHideEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QWidget
 
 from musicnn_gui.session import Session
@@ -60,11 +61,15 @@ class HeaderPanel(QWidget):
         self._session.load_instrument(self.instruments.itemData(index))
 
 
+MOST_LINES = 3
+
+
 class MessageBar(QWidget):
-    """One sentence and a button that takes it away. Hidden while there is none."""
+    """The last problems, a sentence each, or what went well; and a button that takes them away."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._problems: list[str] = []
         self.label = QLabel()
         self.label.setWordWrap(True)
         self.label.setTextFormat(Qt.TextFormat.PlainText)
@@ -85,5 +90,16 @@ class MessageBar(QWidget):
         """Show a sentence; a problem in red."""
         colour = ALARM if problem else ACCENT
         self.setStyleSheet(f"MessageBar {{ background: {PANEL.name()}; border-left: 4px solid {colour.name()}; }}")
-        self.label.setText(text)
+        if not problem:
+            self._problems.clear()
+        others = [line for line in self._problems if line != text]
+        self._problems = [*others[1 - MOST_LINES :], text]
+        self.label.setText("\n".join(self._problems))
+        if not problem:
+            self._problems.clear()
         self.show()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """What was taken away does not come back with the next message."""
+        self._problems.clear()
+        super().hideEvent(event)

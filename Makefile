@@ -1,0 +1,45 @@
+# `make play` installs what playing needs and opens the window; `make test` installs everything and checks it.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: play setup test check bench clean
+
+play: $(VENV)/.play
+	$(BIN)/musicnn
+
+setup: $(VENV)/.dev
+
+test: setup check
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -q
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/musicnn bench voices
+	$(BIN)/musicnn bench render
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -q -s --override-ini addopts= tests/bench
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@sh scripts/system_packages.sh python
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' \
+	  || { echo "MusicNN needs Python 3.11 or 3.12: name one with 'make PYTHON=/path/to/python3.11 ...'"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.play: pyproject.toml scripts/system_packages.sh | $(VENV)/bin/python
+	@sh scripts/system_packages.sh play
+	$(BIN)/python -m pip install -q -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml scripts/system_packages.sh | $(VENV)/bin/python
+	@sh scripts/system_packages.sh play test
+	$(BIN)/python -m pip install -q -e '.[training,dev]'
+	@touch $@ $(VENV)/.play

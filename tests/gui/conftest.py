@@ -1,0 +1,55 @@
+"""The real window on the real engine with the shipped piano. No server runs here, so there is no sound device: the
+engine is driven by its silent stand-in, as for a player without one."""
+
+import mido
+import pytest
+from PySide6.QtTest import QTest
+
+from musicnn_gui.session import Session
+from musicnn_gui.settings import Settings
+from musicnn_gui.theme import apply_theme
+from musicnn_gui.window import MainWindow
+
+START_MS = 60_000
+
+
+@pytest.fixture
+def session(qtbot, qapp, monkeypatch):
+    """A session without devices, ready to be played."""
+    monkeypatch.setenv("JACK_DEFAULT_SERVER", "no-such-server")
+    apply_theme(qapp)
+    session = Session(Settings())
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def window(qtbot, session):
+    """The window, shown, when the first key can be played."""
+    window = MainWindow(session)
+    window.show()
+    with qtbot.waitSignal(session.ready, timeout=START_MS):
+        session.start()
+    qtbot.waitUntil(lambda: session.instrument is not None and not window.header.busy.text(), timeout=START_MS)
+    yield window
+    window.close()
+    window.deleteLater()
+    QTest.qWait(1)
+
+
+@pytest.fixture
+def score_file(tmp_path):
+    """A short MIDI file: four notes of a quarter of a second."""
+    return write_score(tmp_path / "four.mid", [60, 64, 67, 72])
+
+
+def write_score(path, keys):
+    """Write keys one after another, a quarter of a second each."""
+    track = mido.MidiTrack()
+    for key in keys:
+        track.append(mido.Message("note_on", note=key, velocity=80, time=0))
+        track.append(mido.Message("note_off", note=key, time=240))
+    file = mido.MidiFile(ticks_per_beat=480)
+    file.tracks.append(track)
+    file.save(path)
+    return path
