@@ -3,7 +3,6 @@ engine is driven by its silent stand-in, as for a player without one."""
 
 import mido
 import pytest
-from PySide6.QtTest import QTest
 
 from musicnn_gui.session import Session
 from musicnn_gui.settings import Settings
@@ -34,7 +33,7 @@ def window(qtbot, session):
     yield window
     window.close()
     window.deleteLater()
-    QTest.qWait(1)
+    qtbot.wait(1)  # QTest.qWait would keep the interpreter to itself
 
 
 @pytest.fixture

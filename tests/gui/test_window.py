@@ -21,10 +21,10 @@ from tests.gui.conftest import write_score
 WAIT = 20_000
 
 
-def heard(session, seconds=0.3):
+def heard(qtbot, session, seconds=0.3):
     """Loudest sample of what the engine makes within some time."""
     session.taps()
-    QTest.qWait(round(1000 * seconds))
+    qtbot.wait(round(1000 * seconds))
     return max((float(np.abs(tap.output).max()) for tap in session.taps()), default=0.0)
 
 
@@ -52,14 +52,14 @@ def test_without_a_sound_device_the_window_says_so_and_plays_silently(qtbot, win
 def test_a_typed_key_sounds_until_it_is_let_go(qtbot, window, session):
     window._timer.stop()  # the spectrograms would take the taps
     session.engine.tapping = True
-    before = heard(session)
+    before = heard(qtbot, session)
     QTest.keyPress(window, Qt.Key.Key_Z)
     qtbot.waitUntil(lambda: keys_down(session) == {48}, timeout=WAIT)
-    assert heard(session) > before + 1e-3
+    assert heard(qtbot, session) > before + 1e-3
     QTest.keyRelease(window, Qt.Key.Key_Z)
     qtbot.waitUntil(lambda: not keys_down(session), timeout=WAIT)
     qtbot.waitUntil(lambda: session.snapshot.voices == 0, timeout=WAIT)
-    assert heard(session) < 1e-3
+    assert heard(qtbot, session) < 1e-3
 
 
 def test_auto_repeat_strikes_no_second_note(qtbot, window, session):
@@ -70,7 +70,7 @@ def test_auto_repeat_strikes_no_second_note(qtbot, window, session):
     assert session.snapshot.voices == 1
     repeated = QKeyEvent(QKeyEvent.Type.KeyRelease, Qt.Key.Key_Q, Qt.KeyboardModifier.NoModifier, "q", True)
     QApplication.sendEvent(window, repeated)
-    QTest.qWait(100)
+    qtbot.wait(100)
     assert keys_down(session) == {60}
 
 
@@ -85,7 +85,7 @@ def test_octave_shift_moves_the_typing_keyboard_and_lets_go(qtbot, window, sessi
 
 def test_commands_play_nothing(qtbot, window, session):
     QTest.keyPress(window, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
-    QTest.qWait(100)
+    qtbot.wait(100)
     assert not keys_down(session)
 
 
