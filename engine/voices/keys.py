@@ -37,9 +37,6 @@ JOIN_FRAMES = WINDOWS[-1] // 2
 """A voice that needs its next window within so many frames joins a batch: the same frames, only earlier."""
 AHEAD_FRAMES, AHEAD_VOICES = 24, 4
 """How far `look_ahead` goes, and the voices that it does at once: few, because a key may be pressed meanwhile."""
-RELEASES_AT_ONCE = 12
-"""Live, where a pedal lets go of many notes: the others follow from call to call of `render`, some milliseconds apart,
-as dampers do. Working all of them in at once would take longer than the ring lasts."""
 CROSSFADE = 128
 FADE = 256  # samples in which a silenced voice ends
 SILENT = 3e-5  # amplitude, under -90 dB, that ends a voice
@@ -98,7 +95,6 @@ class KeysBank:
         live: `look_ahead` is called in idle moments, so `render` does only what cannot wait.
         """
         self._join = 0 if live else JOIN_FRAMES
-        self._releases = RELEASES_AT_ONCE if live else polyphony
         self._model, self._keys, self.polyphony = model, keys, polyphony
         self._voices: list[_Voice] = []
         self._touches: dict[int, Touch] = {}
@@ -144,7 +140,7 @@ class KeysBank:
         """The next samples (2, samples), and the numbers of the notes that have ended in them."""
         mix = np.zeros((2, samples), np.float32)
         if let_go := [voice for voice in self._voices if voice.let_go]:
-            self._release(let_go[: self._releases])
+            self._release(let_go)
         self._compute(samples)
         for voice in self._voices:
             self._sum(voice, samples)
