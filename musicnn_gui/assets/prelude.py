@@ -95,10 +95,12 @@ def write(path: Path) -> None:
     for start, length, key, velocity in notes():
         messages.append((start, 2, mido.Message("note_on", note=key, velocity=velocity)))
         messages.append((start + length, 0, mido.Message("note_off", note=key, velocity=0)))
-    for bar in range(last_bar + 1):
-        # Syncopated pedal: it comes up with the new bass and goes down just after.
-        messages.append((bar * BAR, 1, mido.Message("control_change", control=64, value=0)))
-        messages.append((bar * BAR + SIXTEENTH // 2, 1, mido.Message("control_change", control=64, value=100)))
+    for bass in range(0, (last_bar + 1) * BAR, BAR // 2):
+        # Syncopated pedal: it comes up with each bass note and goes down just after; the last bars keep it for a whole
+        # bar, over one harmony.
+        if bass % BAR == 0 or bass < (last_bar - 2) * BAR:
+            messages.append((bass, 1, mido.Message("control_change", control=64, value=0)))
+            messages.append((bass + SIXTEENTH // 2, 1, mido.Message("control_change", control=64, value=100)))
     messages.append(((last_bar + 1) * BAR + TICKS, 1, mido.Message("control_change", control=64, value=0)))
     track, now = mido.MidiTrack(), 0
     for tick, _, message in sorted(messages, key=lambda entry: entry[:2]):
