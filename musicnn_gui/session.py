@@ -22,6 +22,7 @@ from engine.errors import MidiPortError, MusicNNError
 from engine.knobs import KNOBS, MASTER, Knob
 from engine.midi.events import Event, note_off, note_on
 from engine.midi.files import Score, read_score
+from musicnn_gui.assets import DEMO
 from musicnn_gui.settings import Settings
 
 if TYPE_CHECKING:  # torch takes a second to import: the window is shown before
@@ -316,7 +317,8 @@ class Session(QObject):
 
     def _take_score(self, score: Score, path: Path) -> None:
         self.score, self.score_path = score, path
-        self.settings.folder = str(path.parent)
+        if path != DEMO:
+            self.settings.folder = str(path.parent)
         self.score_changed.emit()
         if score.warnings:
             self.message.emit(f"{path.name}: {'; '.join(score.warnings)}.", False)

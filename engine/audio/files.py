@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -84,4 +85,9 @@ class AudioWriter:
 
     def _failed(self, error: Exception) -> OutputFileError:
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        folder = self.path.parent
+        if not folder.is_dir():
+            reason = f"there is no folder {folder}"
+        elif not os.access(folder, os.W_OK):
+            reason = f"the folder {folder} is write-protected"
         return OutputFileError(f"{self.path} cannot be written: {reason}")
