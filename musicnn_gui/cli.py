@@ -81,7 +81,9 @@ def _add_play(parser: argparse.ArgumentParser) -> None:
 
 def _play(arguments: argparse.Namespace) -> int:
     try:
-        from musicnn_gui.app import run  # noqa: PLC0415  # Qt is slow to import and may lack system libraries
+        import PySide6.QtWidgets  # noqa: F401, PLC0415  # slow to import; the first to say which library is missing
+
+        from musicnn_gui.app import run  # noqa: PLC0415
     except ImportError as error:
         raise MusicNNError(f"the window cannot be opened: {error}") from error
 
