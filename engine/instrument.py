@@ -32,10 +32,13 @@ from engine.networks.heads import BinHead, PartialHead
 from engine.networks.spectral import NetworkConfig, SpectralNetwork
 from engine.partials import CarrierTable
 from engine.spectral import Stft
+from engine.timbres import TimbreSpace
 from engine.units import db_to_gain
 from engine.voices.keys import KeysBank
-from engine.voices.models import BinKeys, PartialKeys
+from engine.voices.models import BinKeys, PartialKeys, Touch
+from engine.voices.morph import MorphKeys
 
+Model = PartialKeys | BinKeys  # MorphKeys is a PartialKeys
 FORMAT = 1
 KINDS = ("keys",)
 JSON_FILE, WEIGHTS_FILE, PROOF_FILE, CARD_FILE = (
@@ -67,7 +70,7 @@ class Instrument:
     gain_db: float
     keys: range
     knobs: tuple[str, ...]
-    model: PartialKeys | BinKeys
+    model: Model
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -145,7 +148,12 @@ def save_instrument(instrument: Instrument, folder: Path, card: str) -> None:
         "head": model.head.to_json(), "metadata": dict(instrument.metadata),
     }  # fmt: skip
     tensors = {f"network.{name}": tensor for name, tensor in model.network.state_dict().items()}
-    if isinstance(model, PartialKeys):
+    if isinstance(model, MorphKeys):
+        space = model.space
+        for table in ("points", "anchors", "hz", "harmonic", "level", "exponents"):
+            tensors[f"space.{table}"] = torch.from_numpy(np.asarray(getattr(space, table)))
+        tensors["space.level"] = tensors["space.level"].float()  # the largest table; its precision is plenty
+    elif isinstance(model, PartialKeys):
         tensors["carriers.hz"] = torch.from_numpy(model.carriers.hz)
         tensors["carriers.harmonic"] = torch.from_numpy(model.carriers.harmonic)
         tensors["reference"] = torch.view_as_real(model.reference)
@@ -163,7 +171,8 @@ def make_proof(instrument: Instrument) -> dict[str, Tensor]:
     note = Note(key, velocity)
     with torch.inference_mode():
         network = instrument.model.network
-        frames = torch.from_numpy(instrument.model.codec.frames(note, 0, 12 + network.config.context))
+        latent = instrument.model.latent(Touch(np.zeros(1), 1.0, 1.0, {}))
+        frames = torch.from_numpy(instrument.model.inputs(note, 0, 12 + network.config.context, latent))
         written = network.window(frames[None], 12, network.body.zero_states(1))[0][0]
     bank = KeysBank(instrument.model, instrument.keys)
     bank.start(0, key, velocity)
@@ -209,7 +218,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _build(data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> PartialKeys | BinKeys:
+def _build(data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Model:
     codec, kind = dict(data["codec"]), data["codec"]["type"]
     config = NetworkConfig(**data["network"])
     weights = {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")}
@@ -227,16 +236,29 @@ def _build(data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> PartialKey
         return BinKeys(nnss, network, BinHead(**data["head"]))
     if kind != "score":
         raise ValueError(f"codec {kind!r} is not one of score, nnss")
+    score, head = ScoreCodec(stft, data["sample_rate"]), PartialHead(**data["head"])
+    if "timbres" in codec:
+        return MorphKeys(score, network, head, _space(codec["timbres"], tensors))
     carriers = CarrierTable(
         int(codec["first_key"]), tensors["carriers.hz"].double().numpy(), tensors["carriers.harmonic"].long().numpy()
     )
     reference = torch.view_as_complex(tensors["reference"].float().contiguous())
-    return PartialKeys(ScoreCodec(stft, data["sample_rate"]), network, PartialHead(**data["head"]), carriers, reference)
+    return PartialKeys(score, network, head, carriers, reference)
 
 
-def _codec_json(model: PartialKeys | BinKeys) -> dict[str, Any]:
+def _space(names: Any, tensors: Mapping[str, Tensor]) -> TimbreSpace:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("'timbres' is not a list of names")
+    numbers = {name: tensors[f"space.{name}"].double().numpy() for name in ("points", "hz", "level", "exponents")}
+    whole = {name: tensors[f"space.{name}"].long().numpy() for name in ("anchors", "harmonic")}
+    return TimbreSpace(tuple(names), **numbers, **whole)
+
+
+def _codec_json(model: Model) -> dict[str, Any]:
     stft = model.codec.stft
     common = {"length": stft.length, "hop": stft.hop, "window": stft.window}
+    if isinstance(model, MorphKeys):
+        return {"type": "score", **common, "timbres": list(model.space.names)}
     if isinstance(model, PartialKeys):
         return {"type": "score", **common}
     codec = model.codec

@@ -44,6 +44,11 @@ class Knob:
 
 _ROWS = (
     Knob("volume", "Volume", "Loudness of everything that is heard.", -60, 12, 0, "dB", "Master"),
+    *(
+        Knob(f"latent{axis}", f"Latent {axis}", f"Axis {axis} of the space of timbres, the strongest being axis 1.",
+             -3, 3, 0, "σ", "Timbre")
+        for axis in range(1, 9)
+    ),
     Knob("brightness", "Brightness", "Tilts the spectrum: high partials louder or softer.", -6, 6, 0, "dB/oct",
          "Spectrum"),
     Knob("odd_even", "Odd / even", "Left mutes odd partials (an octave up), right mutes even ones (hollow).",
@@ -63,6 +68,9 @@ KNOBS: Mapping[str, Knob] = {knob.name: knob for knob in _ROWS}
 
 MASTER = ("volume",)
 """Knobs that exist whatever is loaded."""
+
+LATENT = tuple(f"latent{axis}" for axis in range(1, 9))
+"""Knobs of an instrument with a space of timbres."""
 
 SPECTRAL = ("brightness", "odd_even", "stretch", "body", "attack", "decay", "width", "tune", "soft")
 """Knobs of every keyed instrument with a partial head."""

@@ -68,6 +68,16 @@ def add_parsers(commands: Any) -> None:
     keys.add_argument("--hidden", type=int, default=256, help="cells in each direction of each layer (default 256)")
     keys.add_argument("--cell", choices=("lstm", "gru"), default="lstm", help="kind of recurrent cell (default lstm)")
     keys.set_defaults(run=_train, prepare=_prepare_keys)
+    morph = recipes.add_parser(
+        "morph",
+        help="many timbres in one network, and the space between them",
+        description="Fit one network to many General MIDI programs; latent knobs move between them.",
+    )
+    _add_common(morph, "morph")
+    morph.add_argument("--timbres", metavar="PROGRAM,...", help="General MIDI programs (default: 22 of all families)")
+    morph.add_argument("--dims", type=int, default=8, help="dimensions of the space (default 8)")
+    morph.add_argument("--hidden", type=int, default=256, help="cells in each direction of each layer (default 256)")
+    morph.set_defaults(run=_train, prepare=_prepare_morph)
     nnss = recipes.add_parser(
         "nnss",
         help="Neural Spectral Synthesis as its author described it",
@@ -180,12 +190,35 @@ def _prepare_keys(arguments: argparse.Namespace, device: torch.device) -> _Job:
     notes = NotesConfig(
         program=arguments.program, first_key=arguments.first_key, last_key=arguments.last_key, seed=arguments.seed
     )
-    config = KeysConfig(notes, front=arguments.hidden, hidden=arguments.hidden, cell=arguments.cell)
+    config = KeysConfig(notes=notes, front=arguments.hidden, hidden=arguments.hidden, cell=arguments.cell)
     data, exponent = make_notes(notes, arguments.cache or cache_folder(), say)
     null = sum(key.null_db for key in data) / len(data)
     say(f"{sum(len(key.notes) for key in data)} notes of {len(data)} keys; the analysis alone nulls at {null:.1f} dB")
     description = f"General MIDI program {arguments.program} of FluidR3, written by a network note by note."
     return _Job(KeysTask(config, data, exponent, device), description, arguments.program, config.to_json(), 3e-3)
+
+
+def _prepare_morph(arguments: argparse.Namespace, device: torch.device) -> _Job:
+    from training.recipes.morph import MorphConfig, MorphTask  # noqa: PLC0415
+    from training.timbres import PROGRAMS, TimbresConfig, make_timbres  # noqa: PLC0415
+
+    programs = dict(PROGRAMS)
+    if arguments.timbres is not None:
+        names = {program: name for name, program in PROGRAMS.items()}
+        try:
+            wanted = [int(word) for word in arguments.timbres.split(",")]
+        except ValueError:
+            raise MusicNNError("--timbres are General MIDI programs with commas between them") from None
+        if len(wanted) < 2 or not all(0 <= program <= 127 for program in wanted):
+            raise MusicNNError("--timbres needs two or more programs in 0..127")
+        programs = {names.get(program, f"program {program}"): program for program in wanted}
+    timbres = TimbresConfig(programs=programs, seed=arguments.seed)
+    config = MorphConfig(timbres=timbres, dims=arguments.dims, front=arguments.hidden, hidden=arguments.hidden)
+    data = make_timbres(timbres, arguments.cache or cache_folder(), say)
+    null = sum(key.null_db for key in data) / len(data)
+    say(f"{len(data)} keys of {len(programs)} timbres; the analysis alone nulls at {null:.1f} dB")
+    description = "Many timbres of FluidR3 in one network, and everything that lies between them."
+    return _Job(MorphTask(config, data, device), description, -1, config.to_json(), 3e-3)
 
 
 def _prepare_nnss(arguments: argparse.Namespace, device: torch.device) -> _Job:

@@ -128,7 +128,7 @@ def make_key(config: NotesConfig, key: int, exponent: float, path: Path) -> None
     tail = round(config.release_seconds * config.sample_rate) // BLOCK * BLOCK
     with Teacher(config.program, sample_rate=config.sample_rate) as teacher:
         sounds = [
-            _trim(mid_side(teacher.notes([(0, release, key, v)], release + tail)) / (v / 127) ** exponent)
+            trim(mid_side(teacher.notes([(0, release, key, v)], release + tail)) / (v / 127) ** exponent)
             for v, release in plan
         ]
     hz, harmonic = _tuned_carriers(config, key, sounds[0])
@@ -154,7 +154,7 @@ def make_key(config: NotesConfig, key: int, exponent: float, path: Path) -> None
     partial.replace(path)
 
 
-def _trim(sound: NDArray[np.float32], floor_db: float = -75.0, block: int = 4096) -> NDArray[np.float32]:
+def trim(sound: NDArray[np.float32], floor_db: float = -75.0, block: int = 4096) -> NDArray[np.float32]:
     """The sound (channels, samples) up to where it stays `floor_db` under its loudest block, and a little silence."""
     blocks = sound[:, : sound.shape[1] // block * block].reshape(len(sound), -1, block)
     power = (blocks**2).mean(axis=(0, 2))

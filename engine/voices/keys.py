@@ -37,6 +37,8 @@ JOIN_FRAMES = WINDOWS[-1] // 2
 """A voice that needs its next window within so many frames joins a batch: the same frames, only earlier."""
 AHEAD_FRAMES, AHEAD_VOICES = 24, 4
 """How far `look_ahead` goes, and the voices that it does at once: few, because a key may be pressed meanwhile."""
+TURN_FRAMES = 4
+"""Frames between two looks at knobs that the network hears, 23 ms."""
 CROSSFADE = 128
 FADE = 256  # samples in which a silenced voice ends
 SILENT = 3e-5  # amplitude, under -90 dB, that ends a voice
@@ -77,6 +79,8 @@ class _Voice:
     fade: int | None = None  # samples left of a silenced voice
     end: int = 0  # first frame that the network has not written
     let_go: bool = False  # by an event at `position` that is not worked in yet
+    turned: int = 0  # frame at which `latent` last changed
+    latent: tuple[float, ...] = ()  # what the network hears beside the two sines
 
     def content(self, first: int, count: int) -> Content:
         """What the network wrote for up to `count` frames; fewer where a window ends."""
@@ -114,6 +118,7 @@ class KeysBank:
         heard = min(max(key, self._keys[0]), self._keys[-1])
         voice = _Voice(number, channel, Note(key, velocity), Note(heard, velocity))
         voice.states = self._model.network.body.zero_states(1)
+        voice.latent = self._model.latent(self._touch_of(channel))
         self._voices.append(voice)
         return stolen
 
@@ -141,6 +146,7 @@ class KeysBank:
         mix = np.zeros((2, samples), np.float32)
         if let_go := [voice for voice in self._voices if voice.let_go]:
             self._release(let_go)
+        self._turn()
         self._compute(samples)
         for voice in self._voices:
             self._sum(voice, samples)
@@ -195,15 +201,15 @@ class KeysBank:
     def _write(self, voices: list[_Voice], size: int) -> None:
         """One window for each of these voices."""
         network, context = self._model.network, self._model.network.config.context
-        inputs = np.stack([self._model.codec.frames(voice.heard, voice.end, size + context) for voice in voices])
+        frames = [self._model.inputs(voice.heard, voice.end, size + context, voice.latent) for voice in voices]
         with torch.inference_mode():
             states = [
                 tuple(torch.cat(parts, 1) for parts in zip(*(voice.states[layer] for voice in voices), strict=True))
                 for layer in range(network.config.layers)
             ]
-            raw, after, fed = network.window(torch.from_numpy(inputs), size, states)
+            raw, after, fed = network.window(torch.from_numpy(np.stack(frames)), size, states)
             for row, voice in enumerate(voices):
-                content = self._model.decode(raw[row], voice.heard)
+                content = self._model.decode(raw[row], voice.heard, voice.latent)
                 kept = [layer[row : row + 1] for layer in fed]
                 window = _Window(voice.end, content, voice.states, kept, self._model.level(content))
                 voice.windows.append(window)
@@ -239,18 +245,49 @@ class KeysBank:
         made, voice.phases = self._model.stretches(content, voice.summed, voice.note, phase, touch)
         voice.stretches = made
 
+    def _touch_of(self, channel: int) -> Touch:
+        return self._touches.get(channel) or Touch(np.zeros(1), 1.0, 1.0, {})
+
     def _frame_touch(self, voice: _Voice, frames: int) -> Touch:
-        touch = self._touches.get(voice.channel) or Touch(np.zeros(1), 1.0, 1.0, {})
+        touch = self._touch_of(voice.channel)
         return replace(touch, semitones=np.repeat(touch.semitones, frames))
+
+    def _turn(self) -> None:
+        """Let the network hear knobs that have moved, from the first frame on that has not begun.
+
+        A knob that goes on moving is followed every few frames: each time costs a window of every voice.
+        """
+        turned = []
+        for voice in self._voices:
+            latent = self._model.latent(self._touch_of(voice.channel))
+            if latent != voice.latent and (voice.summed >= voice.turned + TURN_FRAMES or not voice.summed):
+                voice.latent, voice.turned = latent, voice.summed
+                if voice.end > voice.summed:
+                    turned.append(voice)
+        if turned:
+            self._go_back(turned, [voice.summed for voice in turned])
+            for voice in turned:
+                voice.stretches, voice.batch = None, 0
 
     def _release(self, voices: list[_Voice]) -> None:
         """Go back to the first frame that hears the release, and on from there with it; all voices in one batch."""
-        model, borders = self._model, []
+        borders = [self._model.codec.first_frame_of(voice.position) for voice in voices]
+        self._go_back(voices, borders)
         for voice in voices:
-            border = model.codec.first_frame_of(voice.position)
-            while voice.end <= border:  # the note was let go before anything of it was heard
+            voice.let_go = False
+            voice.note = replace(voice.note, release=voice.position)
+            voice.heard = replace(voice.heard, release=voice.position)
+        while short := [voice for voice in voices if voice.end < voice.summed]:
+            self._write(short, WINDOWS[0])
+        for voice, border in zip(voices, borders, strict=True):
+            self._begin_again(voice, border)
+
+    def _go_back(self, voices: list[_Voice], borders: list[int]) -> None:
+        """Forget what the network wrote from some frames on, and set it back to before them."""
+        model = self._model
+        for voice, border in zip(voices, borders, strict=True):
+            while voice.end <= border:  # the border may lie in what was not written yet
                 self._write([voice], _window_size(voice))
-            borders.append(border)
         windows = [
             next(window for window in voice.windows if window.first <= border < window.end)
             for voice, border in zip(voices, borders, strict=True)
@@ -261,13 +298,7 @@ class KeysBank:
         for voice, border, window, count, state in zip(voices, borders, windows, counts, states, strict=True):
             kept = [replace(window, content=window.content[:count])] if count else []
             voice.windows = [w for w in voice.windows if w.end <= border] + kept
-            voice.states, voice.end, voice.schedule, voice.let_go = state, border, 0, False
-            voice.note = replace(voice.note, release=voice.position)
-            voice.heard = replace(voice.heard, release=voice.position)
-        while short := [voice for voice in voices if voice.end < voice.summed]:
-            self._write(short, WINDOWS[0])
-        for voice, border in zip(voices, borders, strict=True):
-            self._begin_again(voice, border)
+            voice.states, voice.end, voice.schedule = state, border, 0
 
     def _begin_again(self, voice: _Voice, border: int) -> None:
         """Make the frames from `border` on again that had begun, and cross over to them."""

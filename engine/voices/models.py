@@ -27,6 +27,7 @@ Content = NDArray[np.complex64]
 
 STRETCH_INHARMONICITY = 2e-3  # at the knob's ends, added to the partials' own
 MUTED_DB = -48.0  # of odd or even partials at the knob's ends
+KEPT_LOBES = 128  # half a megabyte each
 HIGHEST_TILT = 30.0  # dB that the brightness knob may add to any carrier
 
 
@@ -70,7 +71,13 @@ class KeysModel(Protocol):
     def knobs(self) -> tuple[str, ...]:
         """Knobs that it can be played with."""
 
-    def decode(self, raw: Tensor, note: Note) -> Content:
+    def latent(self, touch: Touch) -> tuple[float, ...]:
+        """What the network hears beside the two sines: numbers that only some knobs change."""
+
+    def inputs(self, note: Note, first: int, count: int, latent: tuple[float, ...]) -> NDArray[np.float32]:
+        """Network input (count, features) of frames first, first + 1, ..."""
+
+    def decode(self, raw: Tensor, note: Note, latent: tuple[float, ...]) -> Content:
         """What the network's output (frames, outputs) says of a note."""
 
     def level(self, content: Content) -> float:
@@ -97,10 +104,13 @@ class PartialKeys:
             raise ValueError("carriers, reference and head do not agree in their numbers of keys or carriers")
         if network.config.features != codec.features or network.config.outputs != head.outputs:
             raise ValueError("the network's input or output does not fit its codec or head")
-        self.codec, self.network, self.head = codec, network, head
+        self._prepare(codec, network, head)
         self.carriers, self.reference = carriers, reference
+
+    def _prepare(self, codec: ScoreCodec, network: SpectralNetwork, head: PartialHead) -> None:
+        self.codec, self.network, self.head = codec, network, head
         self.synthesis = PartialSynthesis(codec.stft.length, codec.stft.hop, codec.sample_rate)
-        self._lobes: dict[int, Lobes] = {}
+        self._lobes: dict[tuple[int, tuple[float, ...]], Lobes] = {}
 
     @property
     def hop(self) -> int:
@@ -117,7 +127,15 @@ class PartialKeys:
         """All spectral knobs; `width` needs two channels."""
         return tuple(name for name in SPECTRAL if name != "width" or self.head.channels == 2)
 
-    def decode(self, raw: Tensor, note: Note) -> Content:
+    def latent(self, touch: Touch) -> tuple[float, ...]:
+        """Nothing: this instrument has one timbre."""
+        return ()
+
+    def inputs(self, note: Note, first: int, count: int, latent: tuple[float, ...]) -> NDArray[np.float32]:
+        """The two sines."""
+        return self.codec.frames(note, first, count)
+
+    def decode(self, raw: Tensor, note: Note, latent: tuple[float, ...]) -> Content:
         """Envelopes (frames, channels, carriers) at the note's velocity."""
         reference = self.reference[self.carriers.row(round(note.key))]
         envelopes = self.head.envelopes(raw, reference) * self.head.gain(note.velocity)
@@ -132,8 +150,9 @@ class PartialKeys:
     ) -> tuple[Samples, NDArray[np.float64]]:
         """See `KeysModel`: envelopes are shaped by the knobs, turned by their carriers, and transformed."""
         frames, rate = len(content), self.codec.sample_rate
-        key = round(note.key)
-        hz = self._frequencies(key, touch)
+        key, latent = round(note.key), self.latent(touch)
+        still, harmonic = self._carriers(key, latent)
+        hz = _stretched(still, harmonic, touch.knob("stretch"))
         ratio = semitones_to_ratio(touch.knob("tune") / 100 + (note.key - key))
         ratios = ratio * np.power(2.0, touch.semitones / 12)
         steps = np.outer(ratios, hz * (self.hop / rate))
@@ -141,53 +160,31 @@ class PartialKeys:
             phase = steps[0] * (self.synthesis.centre(first) / self.hop)
         phases = np.vstack([phase, phase + np.cumsum(steps, axis=0)])
         turned = content * np.exp(2j * np.pi * (phases[:-1] % 1)).astype(np.complex64)[:, None]
-        turned *= self._gains(key, touch)[None, None]
+        turned *= _gains(still, harmonic, touch)[None, None]
         turned *= self._fade(first, frames, touch)[:, None, None]
-        sound = self._transform(turned, key, hz, ratios, touch)
+        if np.ptp(ratios) > 0:
+            lobes = [self.synthesis.lobes(hz * r) for r in ratios]
+            sound = np.stack([self.synthesis.stretches(row, lobe) for row, lobe in zip(turned, lobes, strict=True)])
+        elif ratios[0] == 1 and hz is still:
+            sound = self.synthesis.stretches(turned, self._still_lobes(key, latent, hz))
+        else:
+            sound = self.synthesis.stretches(turned, self.synthesis.lobes(hz * ratios[0]))
         return _left_right(sound, touch, touch.knob("width")), phases
 
-    def _transform(
-        self, turned: Content, key: int, hz: NDArray[np.float64], ratios: NDArray[np.float64], touch: Touch
-    ) -> Samples:
-        if np.ptp(ratios) > 0:
-            return np.stack(
-                [
-                    self.synthesis.stretches(row, self.synthesis.lobes(hz * r))
-                    for row, r in zip(turned, ratios, strict=True)
-                ]
-            )
-        if ratios[0] == 1 and touch.knob("stretch") == 0:
-            return self.synthesis.stretches(turned, self._key_lobes(key))
-        return self.synthesis.stretches(turned, self.synthesis.lobes(hz * ratios[0]))
+    def _carriers(self, key: int, latent: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Frequencies and partial numbers of a key's carriers; beyond the table's ends the last key's, transposed."""
+        row = self.carriers.row(key)
+        outside = key - (row + self.carriers.first_key)
+        hz = self.carriers.hz[row]
+        return hz * semitones_to_ratio(outside) if outside else hz, self.carriers.harmonic[row]
 
-    def _key_lobes(self, key: int) -> Lobes:
+    def _still_lobes(self, key: int, latent: tuple[float, ...], hz: NDArray[np.float64]) -> Lobes:
         """Lobes of an untouched key, kept."""
-        row = self.carriers.row(key)
-        if row not in self._lobes:
-            self._lobes[row] = self.synthesis.lobes(self.carriers.hz[row])
-        return self._lobes[row]
-
-    def _frequencies(self, key: int, touch: Touch) -> NDArray[np.float64]:
-        """Carriers of a key; beyond the table's ends the last key's, transposed; `stretch` spreads the partials."""
-        row = self.carriers.row(key)
-        hz = self.carriers.hz[row] * semitones_to_ratio(key - (row + self.carriers.first_key))
-        stretch = touch.knob("stretch")
-        if stretch == 0:
-            return np.asarray(hz)
-        k = np.minimum(self.carriers.harmonic[row], 64)
-        return np.asarray(hz * np.sqrt(np.maximum(1 + stretch * STRETCH_INHARMONICITY * (k**2 - (k > 0)), 0.1)))
-
-    def _gains(self, key: int, touch: Touch) -> NDArray[np.float32]:
-        """What brightness, odd/even and body make of each carrier, (carriers,)."""
-        row = self.carriers.row(key)
-        hz, harmonic = self.carriers.hz[row], self.carriers.harmonic[row]
-        octaves = np.log2(np.maximum(hz, 20) / 1000)
-        db = np.minimum(touch.knob("brightness") * octaves, HIGHEST_TILT)
-        balance = touch.knob("odd_even")
-        muted = (harmonic % 2 == 0) & (harmonic > 0) if balance > 0 else harmonic % 2 == 1
-        db = db + np.where(muted, MUTED_DB * abs(balance), 0.0)
-        db = db + np.where(harmonic == 0, touch.knob("body"), 0.0)
-        return np.asarray(np.power(10.0, db / 20), np.float32)
+        if (key, latent) not in self._lobes:
+            if len(self._lobes) >= KEPT_LOBES:
+                self._lobes.pop(next(iter(self._lobes)))
+            self._lobes[key, latent] = self.synthesis.lobes(hz)
+        return self._lobes[key, latent]
 
     def _fade(self, first: int, frames: int, touch: Touch) -> NDArray[np.float32]:
         """What attack and decay make of each frame, (frames,)."""
@@ -222,7 +219,15 @@ class BinKeys:
         """Only what every instrument has."""
         return PLAIN
 
-    def decode(self, raw: Tensor, note: Note) -> Content:
+    def latent(self, touch: Touch) -> tuple[float, ...]:
+        """Nothing: this instrument has one timbre."""
+        return ()
+
+    def inputs(self, note: Note, first: int, count: int, latent: tuple[float, ...]) -> NDArray[np.float32]:
+        """The two sines."""
+        return self.codec.frames(note, first, count)
+
+    def decode(self, raw: Tensor, note: Note, latent: tuple[float, ...]) -> Content:
         """Spectra (frames, bins); every velocity sounds the same."""
         return np.asarray(self.head.spectrum(raw).numpy(), np.complex64)
 
@@ -236,6 +241,25 @@ class BinKeys:
         """See `KeysModel`."""
         sound = self.codec.stretches(content)[:, None]
         return _left_right(sound, touch, 1.0), None
+
+
+def _stretched(hz: NDArray[np.float64], harmonic: NDArray[np.int64], stretch: float) -> NDArray[np.float64]:
+    """Partials spread by the knob; the same array where it stands at 0."""
+    if stretch == 0:
+        return hz
+    k = np.minimum(harmonic, 64)
+    return np.asarray(hz * np.sqrt(np.maximum(1 + stretch * STRETCH_INHARMONICITY * (k**2 - (k > 0)), 0.1)))
+
+
+def _gains(hz: NDArray[np.float64], harmonic: NDArray[np.int64], touch: Touch) -> NDArray[np.float32]:
+    """What brightness, odd/even and body make of each carrier, (carriers,)."""
+    octaves = np.log2(np.maximum(hz, 20) / 1000)
+    db = np.minimum(touch.knob("brightness") * octaves, HIGHEST_TILT)
+    balance = touch.knob("odd_even")
+    muted = (harmonic % 2 == 0) & (harmonic > 0) if balance > 0 else harmonic % 2 == 1
+    db = db + np.where(muted, MUTED_DB * abs(balance), 0.0)
+    db = db + np.where(harmonic == 0, touch.knob("body"), 0.0)
+    return np.asarray(np.power(10.0, db / 20), np.float32)
 
 
 def _left_right(sound: Samples, touch: Touch, width: float) -> Samples:

@@ -1,0 +1,132 @@
+"""A space of timbres: what lies between the sounds that a network has learned.
+
+Each learned timbre is a point. Axes are the principal ones of those points, in order of importance; a position on them
+is given in standard deviations. Between the points, the carriers' frequencies and reference levels are weighted means
+(of logarithms) with inverse-distance weights (Shepard 1968): at a timbre's own point they are that timbre's alone, and
+everywhere they lie within what was measured, so that every place is in tune and none is too loud.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+NEARNESS = 4.0  # power of the inverse distance: higher keeps to the nearest timbre for longer
+_CLOSE = 1e-6
+_FAINT = 1e-9
+
+
+@dataclass(frozen=True)
+class TimbreSpace:
+    """Tables of some timbres at some keys.
+
+    names: of the timbres. points: where they lie, (timbres, dims).
+    anchors: MIDI keys that were measured, ascending.
+    hz: carriers' frequencies (timbres, anchors, carriers), 0 for none. harmonic: (carriers,), 0 for a body carrier.
+    level: reference levels (timbres, anchors, channels, carriers).
+    exponents: amplitude is proportional to (velocity / 127) ** exponent, (timbres,).
+    """
+
+    names: tuple[str, ...]
+    points: NDArray[np.float64]
+    anchors: NDArray[np.int64]
+    hz: NDArray[np.float64]
+    harmonic: NDArray[np.int64]
+    level: NDArray[np.float64]
+    exponents: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        timbres, anchors, carriers = len(self.names), len(self.anchors), len(self.harmonic)
+        if self.points.ndim != 2 or len(self.points) != timbres or not 1 <= self.points.shape[1] <= 64:
+            raise ValueError("a timbre space has one point of 1..64 dimensions for each name")
+        if self.hz.shape != (timbres, anchors, carriers) or self.level.shape[:2] != (timbres, anchors):
+            raise ValueError("a timbre space's tables do not agree in timbres, keys or carriers")
+        if self.level.ndim != 4 or self.level.shape[3] != carriers or not timbres or not anchors or not carriers:
+            raise ValueError("a timbre space's reference levels are (timbres, keys, channels, carriers)")
+        if np.any(np.diff(self.anchors) <= 0) or np.any(self.harmonic < 0):
+            raise ValueError("a timbre space's keys ascend, and its harmonic numbers are not negative")
+        if self.exponents.shape != (timbres,) or np.any(self.exponents < 0) or np.any(self.exponents > 8):
+            raise ValueError("a timbre space has one velocity exponent in 0..8 for each timbre")
+        tables = (self.points, self.hz, self.level, self.exponents)
+        if not all(np.all(np.isfinite(table)) for table in tables) or np.any(self.hz < 0) or np.any(self.level < 0):
+            raise ValueError("a timbre space's numbers are finite, its frequencies and levels not negative")
+
+    @property
+    def dims(self) -> int:
+        """Dimensions of a point."""
+        return int(self.points.shape[1])
+
+    @cached_property
+    def centre(self) -> NDArray[np.float64]:
+        """Mean of the points, (dims,): where all axes stand at 0."""
+        return np.asarray(self.points.mean(axis=0))
+
+    @cached_property
+    def axes(self) -> NDArray[np.float64]:
+        """Principal axes, (axes, dims), each one standard deviation long, the longest first."""
+        _, sizes, directions = np.linalg.svd(self.points - self.centre, full_matrices=False)
+        lengths = sizes / np.sqrt(max(1, len(self.points)))
+        # A sign of its own for every axis: its largest component is positive.
+        signs = np.sign(directions[np.arange(len(directions)), np.abs(directions).argmax(axis=1)])
+        return np.asarray(directions * (lengths * signs)[:, None])
+
+    def point(self, positions: Sequence[float]) -> NDArray[np.float64]:
+        """The point (dims,) at positions on the first axes, in standard deviations."""
+        values = np.asarray(positions, np.float64)
+        return np.asarray(self.centre + values @ self.axes[: len(values)])
+
+    def positions(self, name: str) -> NDArray[np.float64]:
+        """Where a named timbre lies on the axes, (axes,), in standard deviations. Raises KeyError."""
+        if name not in self.names:
+            raise KeyError(name)
+        axes = self.axes
+        lengths = np.maximum((axes**2).sum(axis=1), _FAINT)
+        return np.asarray((self.points[self.names.index(name)] - self.centre) @ axes.T / lengths)
+
+    def weights(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Shares (timbres,) of the timbres at a point; they add up to 1."""
+        distance = np.sqrt(((self.points - point) ** 2).sum(axis=1))
+        if distance.min() < _CLOSE:
+            return np.asarray((distance == distance.min()) / np.count_nonzero(distance == distance.min()))
+        inverse = (distance.min() / distance) ** NEARNESS
+        return np.asarray(inverse / inverse.sum())
+
+    def frequencies(self, point: NDArray[np.float64], key: float) -> NDArray[np.float64]:
+        """Carriers (carriers,) of a key in Hz: the partials follow the key, body carriers stay where they are."""
+        weights, (low, high, share) = self.weights(point), self._between(key)
+        result = np.zeros(len(self.harmonic))
+        for anchor, part in ((low, 1 - share), (high, share)):
+            hz = self.hz[:, anchor]
+            silent = (hz <= 0).all(axis=0)
+            log = np.where(hz > 0, np.log(np.maximum(hz, _FAINT)), 0.0)
+            # A timbre without this carrier has no say in where it lies.
+            share_of = weights[:, None] * (hz > 0)
+            mean = (log * share_of).sum(axis=0) / np.maximum(share_of.sum(axis=0), _FAINT)
+            moved = mean + np.where(self.harmonic > 0, (key - self.anchors[anchor]) * np.log(2) / 12, 0.0)
+            result += part * np.where(silent, -np.inf, moved) if part else 0.0
+        return np.asarray(np.where(np.isfinite(result), np.exp(np.where(np.isfinite(result), result, 0)), 0.0))
+
+    def reference(self, point: NDArray[np.float64], key: float) -> NDArray[np.float64]:
+        """Reference levels (channels, carriers) of a key."""
+        weights, (low, high, share) = self.weights(point), self._between(key)
+        logs = np.log(np.maximum(self.level[:, [low, high]], _FAINT))
+        mean = np.tensordot(weights, logs, axes=1)
+        return np.asarray(np.exp(mean[0] * (1 - share) + mean[1] * share))
+
+    def gain(self, point: NDArray[np.float64], velocity: float) -> float:
+        """Amplitude factor of a velocity."""
+        return float((velocity / 127) ** (self.weights(point) @ self.exponents))
+
+    def _between(self, key: float) -> tuple[int, int, float]:
+        """Indices of the anchors on either side of a key, and how far it is on the way from the one to the other."""
+        high = int(np.clip(np.searchsorted(self.anchors, key), 1, max(1, len(self.anchors) - 1)))
+        low = max(0, high - 1)
+        high = min(high, len(self.anchors) - 1)
+        if low == high:
+            return low, high, 0.0
+        share = (key - self.anchors[low]) / (self.anchors[high] - self.anchors[low])
+        return low, high, float(np.clip(share, 0.0, 1.0))

@@ -1,0 +1,68 @@
+"""A keyed instrument of many timbres: the network hears the two sines and a point in the space between them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.codec import Note, ScoreCodec
+from engine.knobs import LATENT
+from engine.networks.heads import PartialHead
+from engine.networks.spectral import SpectralNetwork
+from engine.partials import CarrierTable
+from engine.timbres import TimbreSpace
+from engine.voices.models import Content, PartialKeys, Touch
+
+KEPT_POINTS = 512
+
+
+class MorphKeys(PartialKeys):
+    """Score codec and partial head as in `PartialKeys`; tables and network input depend on the latent knobs too."""
+
+    def __init__(self, codec: ScoreCodec, network: SpectralNetwork, head: PartialHead, space: TimbreSpace) -> None:
+        if space.level.shape[2] != head.channels or len(space.harmonic) != head.carriers:
+            raise ValueError("timbre space and head do not agree in their numbers of channels or carriers")
+        if network.config.features != codec.features + space.dims or network.config.outputs != head.outputs:
+            raise ValueError("the network's input or output does not fit its codec, timbre space or head")
+        self._prepare(codec, network, head)
+        self.space = space
+        self._reference = lru_cache(maxsize=KEPT_POINTS)(self._reference_of)
+        self._tables = lru_cache(maxsize=KEPT_POINTS)(self._table_of)
+        middle = space.point(())
+        anchors = range(int(space.anchors[0]), int(space.anchors[-1]) + 1)
+        rows = np.stack([space.frequencies(middle, key) for key in anchors])
+        self.carriers = CarrierTable(anchors[0], rows, np.repeat(space.harmonic[None], len(rows), axis=0))
+
+    @property
+    def knobs(self) -> tuple[str, ...]:
+        """As many latent knobs as the space has axes, then the spectral ones."""
+        return (*LATENT[: min(len(LATENT), len(self.space.axes))], *super().knobs)
+
+    def latent(self, touch: Touch) -> tuple[float, ...]:
+        """Positions on the axes, in standard deviations."""
+        return tuple(touch.knob(name) for name in self.knobs if name in LATENT)
+
+    def inputs(self, note: Note, first: int, count: int, latent: tuple[float, ...]) -> NDArray[np.float32]:
+        """The two sines, and the same point beside every frame."""
+        frames = self.codec.frames(note, first, count)
+        point = np.broadcast_to(self.space.point(latent).astype(np.float32), (count, self.space.dims))
+        return np.concatenate([frames, point], axis=1)
+
+    def decode(self, raw: Tensor, note: Note, latent: tuple[float, ...]) -> Content:
+        """Envelopes (frames, channels, carriers) at the note's velocity."""
+        gain = self.space.gain(self.space.point(latent), note.velocity)
+        envelopes = self.head.envelopes(raw, self._reference(round(note.key), latent)) * gain
+        return np.asarray(envelopes.numpy(), np.complex64)
+
+    def _carriers(self, key: int, latent: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        return self._tables(key, latent), self.space.harmonic
+
+    def _reference_of(self, key: int, latent: tuple[float, ...]) -> Tensor:
+        return torch.from_numpy(self.space.reference(self.space.point(latent), key).astype(np.float32))
+
+    def _table_of(self, key: int, latent: tuple[float, ...]) -> NDArray[np.float64]:
+        return self.space.frequencies(self.space.point(latent), key)

@@ -1,0 +1,161 @@
+"""What fitting for live playing has in common: windows, crops, and a release that is not known before it happens.
+
+The network is trained on windows as live playing computes them: chunks of some frames and a few frames of context,
+forward states carried on, "stays held" in place of the future until a release is seen. A batch is made of crops that
+all see their release (if any) at the same frame, so that chunks break there, as they do when it is played.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.codec import Note, ScoreCodec
+from engine.networks.heads import PartialHead
+from engine.networks.spectral import NetworkConfig, SpectralNetwork
+from training.losses import complex_and_magnitude
+from training.notes import TaughtNote
+
+CHUNKS, CHUNK_WEIGHTS = (4, 8, 16, 32), (0.2, 0.25, 0.35, 0.2)
+
+
+@dataclass(frozen=True)
+class LiveConfig:
+    """Sizes of the network and of a batch."""
+
+    front: int = 256
+    hidden: int = 256
+    layers: int = 2
+    cell: str = "lstm"
+    context: int = 8
+    batch: int = 32
+    crop: int = 128
+
+    def network(self, features: int, outputs: int) -> NetworkConfig:
+        """The network of these sizes."""
+        return NetworkConfig(features, outputs, self.front, self.hidden, self.layers, self.cell, self.context)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One note, ready to be cropped: row of its key, frames of input and target, and where its release is heard.
+
+    held: input of the frames from the border on, as if the key stayed down.
+    """
+
+    row: int
+    inputs: Tensor
+    held: Tensor
+    target: Tensor
+    border: int
+
+
+@dataclass(frozen=True)
+class Crop:
+    """tensors: inputs (crop + context frames), what is expected at the border (context), targets (crop)."""
+
+    tensors: tuple[Tensor, Tensor, Tensor]
+    row: int
+
+
+class LiveTask:
+    """Random crops of taught notes, and their loss. A subclass brings the notes and what conditions the network."""
+
+    def __init__(
+        self, config: LiveConfig, codec: ScoreCodec, head: PartialHead, network: SpectralNetwork,
+        examples: Sequence[Example], unit: Tensor, scale: float, borders: Sequence[int],
+    ) -> None:  # fmt: skip
+        """unit: what an output of 1 means for each row, in units of the targets, (rows, channels, carriers).
+
+        scale: of the targets. borders: first frames that hear the release, of the short notes.
+        """
+        self._live, self.codec, self.head, self.network = config, codec, head, network
+        self.device, self._unit, self._scale, self._borders = unit.device, unit, scale, tuple(borders)
+        self._examples = list(examples)
+        self._by_border = {b: [e for e in examples if e.border == b] for b in borders}
+        self._later = [e for e in examples if e.border >= max(borders)]
+        self._long = [e for e in examples if e.border >= config.crop + config.context]
+
+    def condition(self, inputs: Tensor, rows: Tensor) -> Tensor:
+        """What the network hears: the two sines' frames (batch, frames, features), and whatever belongs to the row."""
+        return inputs
+
+    def loss(self, rng: np.random.Generator) -> Tensor:
+        """Loss of a random batch of crops."""
+        chunk = int(rng.choice(CHUNKS, p=CHUNK_WEIGHTS))
+        border = int(rng.choice(self._borders))
+        crops = [self._crop(rng, border) for _ in range(self._live.batch)]
+        inputs, context, target = (self._stack([crop.tensors[i] for crop in crops]) for i in range(3))
+        rows = torch.tensor([crop.row for crop in crops], device=self.device)
+        inputs, context = self.condition(inputs, rows), self.condition(context, rows)
+        frames = self._live.crop
+        first, states = self.network.segment(inputs[:, :border], context, chunk)
+        second, _ = self.network.segment(inputs[:, border:frames], inputs[:, frames:], chunk, states)
+        relative = self.head.relative(torch.cat([first, second], 1))
+        output = torch.view_as_real(relative * self._unit[rows][:, None])
+        wanted = target.reshape(*target.shape[:2], self.head.channels, self.head.carriers, 2) / self._scale
+        return complex_and_magnitude(output, wanted)
+
+    def _stack(self, rows: list[Tensor]) -> Tensor:
+        return torch.stack(rows).to(self.device, torch.float32)
+
+    def _crop(self, rng: np.random.Generator, border: int) -> Crop:
+        """A random crop of a random note.
+
+        A third are attacks, of long notes or of short ones that are released at the border; the rest begin anywhere:
+        so that a later release falls on the border, or without a release, at a time whose logarithm is even.
+        """
+        crop, kind = self._live.crop, rng.random()
+        if kind < 0.2:
+            example, start = self._pick(rng, self._by_border[border]), 0
+        elif kind < 0.4:
+            example, start = self._pick(rng, self._long), 0
+        elif kind < 0.6:
+            example = self._pick(rng, self._later)
+            start = example.border - border
+        else:
+            example, start = self._steady(rng)
+        end = start + crop
+        inputs = _padded(example.inputs[start:], crop + self._live.context)
+        split = inputs[border : border + self._live.context]
+        if start + border == example.border:
+            split = example.held
+        return Crop((inputs, split, _padded(example.target[start:end], crop)), example.row)
+
+    def _steady(self, rng: np.random.Generator) -> tuple[Example, int]:
+        """A crop that is held throughout or released throughout."""
+        needed = self._live.crop + self._live.context
+        if rng.random() < 0.8:
+            example = self._pick(rng, self._long)
+            latest = min(len(example.target), example.border) - needed
+            return example, int(np.exp(rng.uniform(0, np.log(max(latest, 1) + 1)))) - 1 if latest > 0 else 0
+        example = self._pick(rng, self._examples)
+        latest = max(example.border + 1, len(example.target) - self._live.crop)
+        return example, min(int(rng.integers(example.border, latest + 1)), len(example.target) - 1)
+
+    @staticmethod
+    def _pick(rng: np.random.Generator, examples: list[Example]) -> Example:
+        return examples[int(rng.integers(len(examples)))]
+
+
+def example(codec: ScoreCodec, row: int, note: TaughtNote, context: int) -> Example:
+    """A taught note with its input."""
+    frames = len(note.target)
+    played = Note(note.key, note.velocity, note.release)
+    inputs = torch.from_numpy(codec.frames(played, 0, frames + context)).half()
+    held = torch.from_numpy(codec.frames(played.held(), note.border, context)).half()
+    return Example(row, inputs, held, note.target.flatten(1), note.border)
+
+
+def target_scale(examples: Sequence[Example]) -> float:
+    """Root mean square of the targets' early frames."""
+    return float(torch.stack([e.target[:200].float().pow(2).mean() for e in examples]).mean().sqrt())
+
+
+def _padded(rows: Tensor, count: int) -> Tensor:
+    """The first `count` rows, with rows of zeros where there are fewer."""
+    return rows[:count] if len(rows) >= count else torch.nn.functional.pad(rows, (0, 0, 0, count - len(rows)))

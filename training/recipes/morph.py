@@ -1,0 +1,192 @@
+"""`musicnn train morph`: one network for many timbres, and the space between them.
+
+An auto-decoder: every timbre has a point that is learned together with the network, as its input beside the two sines.
+A little noise on the points and a pull towards the middle keep the space between them usable. Carriers and reference
+levels between the timbres are interpolated from tables (`engine.timbres`); the network writes how they move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from engine.codec import Note, ScoreCodec
+from engine.instrument import Instrument
+from engine.networks.heads import PartialHead, compress
+from engine.networks.spectral import SpectralNetwork
+from engine.spectral import Stft
+from engine.timbres import TimbreSpace
+from engine.voices.morph import MorphKeys
+from training.analysis import EnvelopeFit
+from training.metrics import log_mel_l1_db, null_snr_db, spectral_convergence
+from training.notes import POWER, mid_side
+from training.recipes.live import LiveConfig, LiveTask, example, target_scale
+from training.teacher import BLOCK, Teacher
+from training.timbres import BORDERS, TimbreKey, TimbresConfig
+
+GAIN_DB = 6.0
+SPREAD = 1.0  # RMS distance of the first points from the middle
+
+
+@dataclass(frozen=True)
+class MorphConfig(LiveConfig):
+    """Everything that decides how a morphing instrument is fitted, but for its length.
+
+    dims: of a point. noise: standard deviation that is added to the points in fitting, relative to SPREAD.
+    pull: weight of the points' mean square in the loss.
+    """
+
+    timbres: TimbresConfig = field(default_factory=TimbresConfig)
+    dims: int = 8
+    noise: float = 0.1
+    pull: float = 1e-3
+
+    def to_json(self) -> dict[str, object]:
+        """As it stands in the instrument's card."""
+        return asdict(self)
+
+
+class _MorphModel(nn.Module):
+    """The network and the timbres' points."""
+
+    def __init__(self, network: SpectralNetwork, points: Tensor) -> None:
+        super().__init__()
+        self.network = network
+        self.points = nn.Parameter(points)
+
+
+class MorphTask(LiveTask):
+    """A `Task`: see `training.fit`."""
+
+    def __init__(self, config: MorphConfig, data: Sequence[TimbreKey], device: torch.device) -> None:
+        self.config, self._data = config, data
+        timbres = config.timbres
+        codec = ScoreCodec(Stft(timbres.length, timbres.hop), timbres.sample_rate)
+        exponent = float(np.median([key.exponent for key in data]))  # the space has one for every timbre
+        head = PartialHead(POWER, exponent, 2, timbres.partials + timbres.body)
+        network = SpectralNetwork(config.network(codec.features + config.dims, head.outputs))
+        model = _MorphModel(network, torch.from_numpy(first_points(data, config.dims)).float()).to(device)
+        self.model: nn.Module = model
+        self._points = model.points
+        self._timbre = torch.tensor([key.timbre for key in data], device=device)
+        self.level = torch.from_numpy(np.stack([key.level for key in data])).to(device)
+        examples = [example(codec, row, note, config.context) for row, key in enumerate(data) for note in key.notes]
+        scale = target_scale(examples)
+        unit = compress(self.level + 0j, POWER).real / scale
+        super().__init__(config, codec, head, model.network, examples, unit, scale, BORDERS)
+        self._held_out: list[_HeldOut] | None = None
+
+    def condition(self, inputs: Tensor, rows: Tensor) -> Tensor:
+        """The frames, and beside each the point of the row's timbre, blurred while fitting."""
+        points = self._points[self._timbre[rows]]
+        if self.model.training:
+            if self._blur is None or len(self._blur) != len(points):
+                self._blur = torch.randn_like(points) * (self.config.noise * SPREAD)
+            points = points + self._blur
+        return torch.cat([inputs, points[:, None].expand(-1, inputs.shape[1], -1)], 2)
+
+    _blur: Tensor | None = None
+
+    def loss(self, rng: np.random.Generator) -> Tensor:
+        """That of the crops, and the pull of the points towards the middle."""
+        self._blur = None  # one for the whole of each crop, another for every batch
+        return super().loss(rng) + self.config.pull * self._points.pow(2).mean()
+
+    def validate(self) -> dict[str, float]:
+        """Mean figures over held-out notes (other velocities and durations) of every timbre, as played live."""
+        if self._held_out is None:
+            self._held_out = self._make_held_out()
+        figures = []
+        for note in self._held_out:
+            sound = self.play(note.row, note.note, note.sound.shape[1])
+            a, b = sound[0], note.sound[0]
+            figures.append((null_snr_db(a, b), log_mel_l1_db(a, b), spectral_convergence(a, b)))
+        null, log_mel, convergence = np.mean(figures, axis=0)
+        return {"null_snr_db": float(null), "logmel_l1_db": float(log_mel), "convergence": float(convergence)}
+
+    def play(self, row: int, note: Note, samples: int, chunk: int = 16) -> NDArray[np.float32]:
+        """One note as (2, samples) mid and side, its release unknown until it happens."""
+        data, context = self._data[row], self.config.context
+        fit = EnvelopeFit(self.config.timbres.synthesis, data.hz, self.config.timbres.harmonic, self.device)
+        frames = fit.frame_count(samples)
+        border = frames if note.release is None else min(self.codec.first_frame_of(note.release), frames)
+        parts, states = [], None
+        if border:
+            held = self._input(row, note.held(), 0, border + context)
+            part, states = self.network.segment(held[:, :border], held[:, border:], chunk)
+            parts.append(part)
+        if border < frames:
+            released = self._input(row, note, border, frames - border + context)
+            parts.append(self.network.segment(released[:, :-context], released[:, -context:], chunk, states)[0])
+        raw = torch.cat(parts, 1)[0]
+        envelopes = self.head.envelopes(raw, self.level[row]).permute(1, 0, 2)
+        sound = fit.synthesise(envelopes, samples) * (note.velocity / 127) ** data.exponent
+        return np.asarray(sound.cpu().numpy())
+
+    def space(self) -> TimbreSpace:
+        """The space of timbres as it is fitted so far."""
+        timbres = self.config.timbres
+        anchors = len(timbres.anchors)
+        shape = (len(timbres.programs), anchors)
+        hz = np.stack([key.hz for key in self._data]).reshape(*shape, -1)
+        level = np.stack([key.level for key in self._data]).reshape(*shape, 2, -1).astype(np.float64)
+        points = self._points.detach().cpu().double().numpy()
+        exponents = np.array([key.exponent for key in self._data]).reshape(shape).mean(axis=1)
+        names = tuple(timbres.programs)
+        return TimbreSpace(names, points, np.array(timbres.anchors), hz, timbres.harmonic, level, exponents)
+
+    def instrument(self, name: str, title: str, metadata: Mapping[str, object]) -> Instrument:
+        """The instrument as it is fitted so far."""
+        network = SpectralNetwork(self.network.config)
+        network.load_state_dict({key: tensor.cpu() for key, tensor in self.network.state_dict().items()})
+        network.eval().requires_grad_(requires_grad=False)
+        model = MorphKeys(self.codec, network, self.head, self.space())
+        timbres = self.config.timbres
+        keys = range(timbres.first_key, timbres.last_key + 1)
+        return Instrument(name, "keys", title, timbres.sample_rate, GAIN_DB, keys, model.knobs, model, metadata)
+
+    def _input(self, row: int, note: Note, first: int, count: int) -> Tensor:
+        frames = torch.from_numpy(self.codec.frames(note, first, count))[None].to(self.device)
+        return self.condition(frames, torch.tensor([row], device=self.device))
+
+    def _make_held_out(self) -> list[_HeldOut]:
+        timbres, rng = self.config.timbres, np.random.default_rng([self.config.timbres.seed, 1])
+        anchors, held_out = len(timbres.anchors), []
+        for index, program in enumerate(timbres.programs.values()):
+            with Teacher(program, sample_rate=timbres.sample_rate) as teacher:
+                for place in rng.choice(anchors, 2, replace=False):
+                    velocity = int(rng.integers(30, 128))
+                    release = round(float(np.exp(rng.uniform(np.log(0.2), np.log(2)))) * timbres.sample_rate)
+                    release = release // BLOCK * BLOCK
+                    key = timbres.anchors[int(place)]
+                    sound = teacher.notes([(0, release, key, velocity)], release + timbres.sample_rate // 2)
+                    row = index * anchors + int(place)
+                    held_out.append(_HeldOut(row, Note(key, velocity, release), mid_side(sound)))
+        return held_out
+
+
+@dataclass(frozen=True)
+class _HeldOut:
+    row: int
+    note: Note
+    sound: NDArray[np.float32]
+
+
+def first_points(data: Sequence[TimbreKey], dims: int) -> NDArray[np.float64]:
+    """Where the points begin: principal components of the timbres' mean spectra in dB, RMS SPREAD, (timbres, dims)."""
+    count = max(key.timbre for key in data) + 1
+    rows = []
+    for timbre in range(count):
+        levels = np.stack([key.level[0] for key in data if key.timbre == timbre])
+        rows.append((20 * np.log10(levels / levels.max(axis=1, keepdims=True) + 1e-4)).ravel())
+    centred = np.stack(rows) - np.mean(rows, axis=0)
+    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    points = np.zeros((count, dims))
+    used = min(dims, count)
+    points[:, :used] = (u * s)[:, :used]
+    return np.asarray(points * SPREAD / (np.sqrt((points**2).mean()) + 1e-12))

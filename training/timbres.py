@@ -1,0 +1,215 @@
+"""What a morphing instrument learns from: some keys of many programs, analysed on one common layout of carriers.
+
+The layout is the same for every timbre and key, so that a slot means the same everywhere: the first slots are partials
+1, 2, 3 ..., the others body carriers at fixed places, pushed off the partials. Tables can then be interpolated between
+timbres and between keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from engine.partials import PartialSynthesis
+from engine.units import key_to_hz
+from training.analysis import EnvelopeFit, Tuning, find_tuning
+from training.notes import POWER, TaughtNote, mid_side, trim
+from training.teacher import BLOCK, Teacher
+
+FORMAT = 1
+PROGRAMS = {
+    "grand piano": 0, "electric piano": 4, "harpsichord": 6, "vibraphone": 11, "marimba": 12, "organ": 16,
+    "accordion": 21, "nylon guitar": 24, "clean guitar": 27, "fretless bass": 35, "violin": 40, "cello": 42,
+    "strings": 48, "choir": 52, "trumpet": 56, "horn": 60, "alto sax": 65, "oboe": 68, "clarinet": 71, "flute": 73,
+    "square lead": 80, "warm pad": 89,
+}  # fmt: skip
+"""Names and General MIDI programs (0-127) of the timbres, of every family but drums and effects."""
+
+BORDERS = (8, 24, 64)
+HIGHEST_HZ = 16_000.0
+LOWEST_BODY_HZ, HIGHEST_BODY_HZ = 60.0, 15_000.0
+APART_HZ = 60.0
+FAINTEST = 1e-4  # of the loudest carrier: what is softer is not worth learning
+
+
+@dataclass(frozen=True)
+class TimbresConfig:
+    """Which notes are made, and how they are analysed."""
+
+    programs: dict[str, int] = field(default_factory=lambda: dict(PROGRAMS))
+    first_key: int = 36
+    last_key: int = 96
+    step: int = 4
+    partials: int = 96
+    body: int = 32
+    sample_rate: int = 44_100
+    length: int = 1024
+    hop: int = 256
+    longest_seconds: float = 3.0
+    release_seconds: float = 0.8
+    seed: int = 0
+
+    @property
+    def anchors(self) -> range:
+        """The keys that are played."""
+        return range(self.first_key, self.last_key + 1, self.step)
+
+    @property
+    def synthesis(self) -> PartialSynthesis:
+        """The synthesis that the envelopes are made for."""
+        return PartialSynthesis(self.length, self.hop, self.sample_rate)
+
+    @property
+    def harmonic(self) -> NDArray[np.int64]:
+        """Partial numbers of the slots, 0 for body carriers."""
+        return np.concatenate([np.arange(1, self.partials + 1), np.zeros(self.body, np.int64)])
+
+    def digest(self) -> str:
+        """Short name of exactly this data, but for which programs are in it."""
+        settings = {name: value for name, value in asdict(self).items() if name != "programs"}
+        text = json.dumps([FORMAT, POWER, BORDERS, settings], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class TimbreKey:
+    """One key of one timbre: carriers (carriers,), reference levels (channels, carriers), notes, how well they fit."""
+
+    timbre: int
+    key: int
+    hz: NDArray[np.float64]
+    level: NDArray[np.float32]
+    notes: tuple[TaughtNote, ...]
+    exponent: float
+    null_db: float
+
+
+def plan(config: TimbresConfig, program: int, key: int) -> list[tuple[int, int]]:
+    """(velocity, release sample) of the notes of a key, the long one first."""
+    rng = np.random.default_rng([config.seed, program, key])
+    second = config.sample_rate
+    releases = [round(config.longest_seconds * second)]
+    releases += [round(config.hop * (border + rng.uniform(0.05, 0.95))) for border in BORDERS]
+    releases += [round(second * math.exp(rng.uniform(math.log(0.7), math.log(1.6))))]
+    edges = np.linspace(1, 128, len(releases) + 1)
+    velocities = rng.permutation([int(rng.integers(math.ceil(a), math.ceil(b))) for a, b in itertools.pairwise(edges)])
+    return [(int(v), max(BLOCK, r // BLOCK * BLOCK)) for v, r in zip(velocities, releases, strict=True)]
+
+
+def lay_slots(config: TimbresConfig, tuning: Tuning, key: int) -> NDArray[np.float64]:
+    """Frequencies (carriers,) of the layout for one timbre's tuning of a key; 0 for partials that are too high."""
+    partials = tuning.partials(config.partials)
+    partials = np.where(partials < HIGHEST_HZ, partials, 0.0)
+    hz = key_to_hz(key)
+    apart = min(APART_HZ, hz / 4)
+    body = np.geomspace(LOWEST_BODY_HZ, HIGHEST_BODY_HZ, config.body)
+    nearest = np.round(body / hz) * hz
+    off = body - nearest
+    side = np.where(off >= 0, 1.0, -1.0)
+    body = np.where((nearest > 0) & (np.abs(off) < apart), nearest + side * apart, body)
+    return np.concatenate([partials, body])
+
+
+def make_key(config: TimbresConfig, program: int, key: int, path: Path) -> None:
+    """Render, analyse and save one key of one program. Runs in a process of its own."""
+    torch.set_num_threads(1)
+    notes = plan(config, program, key)
+    tail = round(config.release_seconds * config.sample_rate) // BLOCK * BLOCK
+    with Teacher(program, sample_rate=config.sample_rate) as teacher:
+        exponent = _exponent(teacher, key)
+        sounds = [
+            trim(mid_side(teacher.notes([(0, release, key, v)], release + tail)) / (v / 127) ** exponent)
+            for v, release in notes
+        ]
+    hz = _tuned(config, key, sounds[0])
+    fit = EnvelopeFit(config.synthesis, hz, config.harmonic)
+    scale = float(np.sqrt(np.mean(sounds[0][:, : config.sample_rate] ** 2))) + 1e-12
+    tensors: dict[str, Tensor] = {"hz": torch.from_numpy(hz), "exponent": torch.tensor(exponent)}
+    nulls = []
+    for index, ((velocity, release), sound) in enumerate(zip(notes, sounds, strict=True)):
+        wave = torch.from_numpy(sound / scale)
+        envelopes = fit.fit(wave, release if release < sound.shape[1] else None)
+        error = wave - fit.synthesise(envelopes, wave.shape[1])
+        nulls.append(float(10 * torch.log10(wave.pow(2).sum() / error.pow(2).sum())))
+        envelopes = envelopes.permute(1, 0, 2) * scale
+        if index == 0:
+            level = envelopes[3:173].abs().pow(2).mean(0).sqrt()  # of the first second
+            tensors["level"] = torch.clamp(level, min=float(level.max()) * FAINTEST)
+        compressed = envelopes * (envelopes.abs() + 1e-12) ** (POWER - 1)
+        tensors[f"target{index}"] = torch.view_as_real(compressed).half().contiguous()
+        tensors[f"note{index}"] = torch.tensor([velocity, release])
+    tensors["null_db"] = torch.tensor(float(np.mean(nulls)))
+    partial = path.with_suffix(".part")
+    save_file(tensors, partial)
+    partial.replace(path)
+
+
+def _exponent(teacher: Teacher, key: int) -> float:
+    """How the level grows with velocity: the slope of log RMS over log velocity."""
+    velocities = np.array([25, 50, 75, 100, 125])
+    sounds = [teacher.notes([(0, 320 * BLOCK, key, int(v))], 320 * BLOCK) for v in velocities]
+    rms = np.array([np.sqrt(np.mean(sound**2)) for sound in sounds])
+    return float(np.round(np.polyfit(np.log(velocities), np.log(rms + 1e-9), 1)[0], 3))
+
+
+def _tuned(config: TimbresConfig, key: int, sound: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The layout, its partials moved to where they really lie in the long note."""
+    start, seconds = (1500, 1.2) if key < 84 else (300, 0.5)
+    steady = sound[0, start : start + round(seconds * config.sample_rate)].astype(np.float64)
+    tuning = find_tuning(steady, key, config.sample_rate)
+    hz = lay_slots(config, tuning, key)
+    wave = torch.from_numpy(sound[:, : round(1.5 * config.sample_rate)] / (sound.std() + 1e-12))
+    moving = (config.harmonic > 0) & (hz > 0)
+    for _ in range(2):
+        fit = EnvelopeFit(config.synthesis, hz, config.harmonic)
+        drift = fit.drift(fit.fit(wave, iterations=(20, 10)), 12, 200)
+        hz = hz + np.clip(drift, -0.02 * hz, 0.02 * hz) * moving
+    return hz
+
+
+def load_key(config: TimbresConfig, timbre: int, key: int, path: Path) -> TimbreKey:
+    """Read what `make_key` saved."""
+    tensors = load_file(path)
+    notes = []
+    for index in range(sum(name.startswith("note") for name in tensors)):
+        velocity, release = (int(x) for x in tensors[f"note{index}"])
+        notes.append(TaughtNote(key, velocity, release, release // config.hop, tensors[f"target{index}"]))
+    return TimbreKey(
+        timbre, key, tensors["hz"].numpy(), tensors["level"].numpy(), tuple(notes), float(tensors["exponent"]),
+        float(tensors["null_db"]),
+    )  # fmt: skip
+
+
+def make_timbres(
+    config: TimbresConfig, cache: Path, report: Callable[[str], None], workers: int = 2
+) -> Sequence[TimbreKey]:
+    """All timbres' data; what is not in the cache yet is rendered and analysed."""
+    folder = cache / f"timbres-{config.digest()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {
+        (timbre, program, key): folder / f"program{program:03d}-key{key:03d}.safetensors"
+        for timbre, program in enumerate(config.programs.values())
+        for key in config.anchors
+    }
+    missing = [(program, key, path) for (_, program, key), path in paths.items() if not path.exists()]
+    if missing:
+        report(f"rendering and analysing {len(missing)} keys into {folder}")
+        with ProcessPoolExecutor(workers) as pool:
+            jobs = [pool.submit(make_key, config, program, key, path) for program, key, path in missing]
+            for done, job in enumerate(jobs, 1):
+                job.result()
+                if done % 10 == 0 or done == len(jobs):
+                    report(f"  {done} of {len(missing)} keys")
+    return [load_key(config, timbre, key, path) for (timbre, _, key), path in paths.items()]
