@@ -27,7 +27,7 @@ from torch import Tensor
 
 from engine.codec import NnssCodec, Note, ScoreCodec
 from engine.errors import InstrumentError
-from engine.knobs import KNOBS
+from engine.knobs import KNOBS, LATENT
 from engine.networks.heads import BinHead, PartialHead
 from engine.networks.spectral import NetworkConfig, SpectralNetwork
 from engine.partials import CarrierTable
@@ -77,6 +77,17 @@ class Instrument:
     def gain(self) -> float:
         """`gain_db` as a factor."""
         return db_to_gain(self.gain_db)
+
+    @cached_property
+    def presets(self) -> Mapping[str, Mapping[str, float]]:
+        """Settings of the latent knobs by the names of the learned timbres; empty where there is one only."""
+        if not isinstance(self.model, MorphKeys):
+            return {}
+        space, latent = self.model.space, [name for name in self.knobs if name in LATENT]
+        return {
+            name: {knob: KNOBS[knob].clip(float(x)) for knob, x in zip(latent, space.positions(name), strict=False)}
+            for name in space.names
+        }
 
 
 def read_description(folder: Path) -> dict[str, Any]:

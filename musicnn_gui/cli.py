@@ -9,9 +9,12 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputFileError, MusicNNError
+
+if TYPE_CHECKING:
+    from engine.instrument import Instrument
 
 DESCRIPTION = "A desktop instrument whose sound a neural network makes while you play."
 EPILOG = "Without a command, the window opens. 'musicnn COMMAND --help' tells more of each."
@@ -33,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     render.add_argument("output", type=Path, metavar="OUT.wav")
     render.add_argument("--instrument", default="piano", metavar="NAME", help="name or folder (default piano)")
     render.add_argument("--knob", action="append", default=[], metavar="NAME=VALUE", help="set a knob; repeatable")
+    render.add_argument("--preset", metavar="NAME", help="a named place of the latent knobs")
     render.add_argument("--rate", type=int, metavar="HZ", help="sample rate of the file (default 44100)")
     render.add_argument("--no-limiter", action="store_true", help="leave peaks as they are")
     render.set_defaults(run=_render)
@@ -103,6 +107,8 @@ def _render(arguments: argparse.Namespace) -> int:
     instrument = open_instrument(arguments.instrument)
     try:
         knobs = parse_settings(arguments.knob, (*MASTER, *instrument.knobs))
+        if arguments.preset is not None:
+            knobs = _preset(instrument, arguments.preset) | knobs
     except ValueError as error:
         raise MusicNNError(str(error)) from error
     score = read_score(arguments.input, instrument.sample_rate)
@@ -115,6 +121,13 @@ def _render(arguments: argparse.Namespace) -> int:
     finally:
         bar.end()
     return 0
+
+
+def _preset(instrument: Instrument, name: str) -> dict[str, float]:
+    if name not in instrument.presets:
+        names = ", ".join(instrument.presets) or "none"
+        raise ValueError(f"{instrument.name} has no preset {name!r} (it has: {names})")
+    return dict(instrument.presets[name])
 
 
 class _Bar:

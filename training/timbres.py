@@ -28,7 +28,7 @@ from training.analysis import EnvelopeFit, Tuning, find_tuning
 from training.notes import POWER, TaughtNote, mid_side, trim
 from training.teacher import BLOCK, Teacher
 
-FORMAT = 1
+FORMAT = 2
 PROGRAMS = {
     "grand piano": 0, "electric piano": 4, "harpsichord": 6, "vibraphone": 11, "marimba": 12, "organ": 16,
     "accordion": 21, "nylon guitar": 24, "clean guitar": 27, "fretless bass": 35, "violin": 40, "cello": 42,
@@ -41,6 +41,7 @@ BORDERS = (8, 24, 64)
 HIGHEST_HZ = 16_000.0
 LOWEST_BODY_HZ, HIGHEST_BODY_HZ = 60.0, 15_000.0
 APART_HZ = 60.0
+LEAST_APART_HZ = 8.0
 FAINTEST = 1e-4  # of the loudest carrier: what is softer is not worth learning
 
 
@@ -119,6 +120,8 @@ def lay_slots(config: TimbresConfig, tuning: Tuning, key: int) -> NDArray[np.flo
     off = body - nearest
     side = np.where(off >= 0, 1.0, -1.0)
     body = np.where((nearest > 0) & (np.abs(off) < apart), nearest + side * apart, body)
+    for slot in range(1, len(body)):  # two that were pushed to one place
+        body[slot] = max(body[slot], body[slot - 1] + LEAST_APART_HZ)
     return np.concatenate([partials, body])
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from itertools import groupby
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from engine.knobs import Knob
 from musicnn_gui.session import Session
@@ -35,20 +35,44 @@ class KnobsPanel(QScrollArea):
         layout = QHBoxLayout(row)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(14)
+        if self._session.instrument is not None and self._session.instrument.presets:
+            layout.addWidget(self._presets(list(self._session.instrument.presets)))
         for title, knobs in groupby(self._session.shown_knobs, key=lambda knob: knob.group):
             layout.addWidget(self._group(title, list(knobs)))
         layout.addStretch(1)
         self.setWidget(row)
         self.setFixedHeight(row.sizeHint().height() + self.horizontalScrollBar().sizeHint().height())
 
+    def _presets(self, names: list[str]) -> QWidget:
+        box = QWidget()
+        column = QVBoxLayout(box)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(_title("Start from"))
+        combo = QComboBox()
+        combo.setAccessibleName("Timbre")
+        combo.setToolTip("Turn the latent knobs to a timbre that was learned")
+        combo.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        combo.addItem("…", "")
+        for name in sorted(names):
+            combo.addItem(name, name)
+        combo.activated.connect(lambda index: self.choose_preset(combo.itemData(index)))
+        column.addWidget(combo)
+        column.addStretch(1)
+        return box
+
+    def choose_preset(self, name: str) -> None:
+        """Turn the latent knobs to a named timbre."""
+        instrument = self._session.instrument
+        for knob, value in (instrument.presets.get(name, {}) if instrument else {}).items():
+            self._session.turn(knob, value)
+            self.knobs[knob].set_value(value)
+
     def _group(self, title: str, knobs: list[Knob]) -> QWidget:
         box = QWidget()
         column = QVBoxLayout(box)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
-        label = QLabel(title.upper())
-        label.setStyleSheet(f"color: {FAINT.name()}; font-size: 10px; letter-spacing: 1px;")
-        column.addWidget(label)
+        column.addWidget(_title(title))
         line = QHBoxLayout()
         line.setSpacing(4)
         for knob in knobs:
@@ -59,3 +83,9 @@ class KnobsPanel(QScrollArea):
             line.addWidget(widget)
         column.addLayout(line)
         return box
+
+
+def _title(text: str) -> QLabel:
+    label = QLabel(text.upper())
+    label.setStyleSheet(f"color: {FAINT.name()}; font-size: 10px; letter-spacing: 1px;")
+    return label
