@@ -30,6 +30,7 @@ class MorphKeys(PartialKeys):
             raise ValueError("the network's input or output does not fit its codec, timbre space or head")
         self._prepare(codec, network, head)
         self.space = space
+        self._latent_knobs = LATENT[: min(len(LATENT), len(space.axes))]
         self._reference = lru_cache(maxsize=KEPT_POINTS)(self._reference_of)
         self._tables = lru_cache(maxsize=KEPT_POINTS)(self._table_of)
         middle = space.point(())
@@ -40,11 +41,11 @@ class MorphKeys(PartialKeys):
     @property
     def knobs(self) -> tuple[str, ...]:
         """As many latent knobs as the space has axes, then the spectral ones."""
-        return (*LATENT[: min(len(LATENT), len(self.space.axes))], *super().knobs)
+        return (*self._latent_knobs, *super().knobs)
 
     def latent(self, touch: Touch) -> tuple[float, ...]:
         """Positions on the axes, in standard deviations."""
-        return tuple(touch.knob(name) for name in self.knobs if name in LATENT)
+        return tuple(touch.knob(name) for name in self._latent_knobs)
 
     def inputs(self, note: Note, first: int, count: int, latent: tuple[float, ...]) -> NDArray[np.float32]:
         """The two sines, and the same point beside every frame."""

@@ -1,0 +1,178 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.codec import ScoreCodec
+from engine.instrument import Instrument, load_instrument, prove, save_instrument
+from engine.knobs import KNOBS, LATENT
+from engine.midi.events import knob, note_off, note_on
+from engine.networks.heads import PartialHead
+from engine.networks.spectral import NetworkConfig, SpectralNetwork
+from engine.spectral import Stft
+from engine.synth import Synth
+from engine.timbres import TimbreSpace
+from engine.units import key_to_hz
+from engine.voices.morph import MorphKeys
+
+RATE = 44_100
+ANCHORS = np.array([48, 60, 72])
+PARTIALS, BODY = 6, 2
+
+
+def make_space(timbres=5, dims=3, seed=0):
+    """Partials of every anchor key, detuned by a few cents for each timbre, with levels that fall differently."""
+    rng = np.random.default_rng(seed)
+    harmonic = np.concatenate([np.arange(1, PARTIALS + 1), np.zeros(BODY, np.int64)])
+    cents = rng.uniform(-4, 4, timbres)
+    keys = np.array([key_to_hz(key) for key in ANCHORS])
+    partials = keys[None, :, None] * harmonic[:PARTIALS] * 2 ** (cents[:, None, None] / 1200)
+    body = np.broadcast_to([90.0, 5000.0], (timbres, len(ANCHORS), BODY))
+    level = rng.uniform(0.01, 0.05, (timbres, len(ANCHORS), 2, PARTIALS + BODY))
+    points = rng.normal(size=(timbres, dims))
+    names = tuple(f"timbre {index}" for index in range(timbres))
+    hz = np.concatenate([partials, body], axis=2)
+    return TimbreSpace(names, points, ANCHORS, hz, harmonic, level, rng.uniform(1, 3, timbres)), cents
+
+
+def make_instrument(seed=0):
+    torch.manual_seed(seed)
+    space, _ = make_space(seed=seed)
+    codec = ScoreCodec(Stft(1024, 256), RATE)
+    head = PartialHead(0.4, 2.0, 2, PARTIALS + BODY)
+    network = SpectralNetwork(NetworkConfig(codec.features + space.dims, head.outputs, 16, 12, 2, "lstm", 8))
+    network.eval().requires_grad_(requires_grad=False)
+    network.out.weight.mul_(20)
+    model = MorphKeys(codec, network, head, space)
+    return Instrument("morph", "keys", "Morph", RATE, 0.0, range(48, 73), model.knobs, model, {})
+
+
+def test_a_named_timbre_lies_where_its_positions_say():
+    space, _ = make_space()
+    for index, name in enumerate(space.names):
+        assert np.allclose(space.point(space.positions(name)), space.points[index])
+
+
+def test_axes_are_ordered_orthogonal_and_one_standard_deviation_long():
+    space, _ = make_space(timbres=40, dims=4)
+    lengths = np.linalg.norm(space.axes, axis=1)
+    assert np.all(np.diff(lengths) <= 0)
+    unit = space.axes / lengths[:, None]
+    assert np.allclose(unit @ unit.T, np.eye(len(unit)), atol=1e-9)
+    spread = ((space.points - space.centre) @ unit.T).std(axis=0)
+    assert np.allclose(spread, lengths)
+
+
+def test_at_a_timbre_its_own_tables_are_found():
+    space, _ = make_space()
+    for index in range(len(space.names)):
+        point = space.points[index]
+        for place, key in enumerate(ANCHORS):
+            assert np.allclose(space.frequencies(point, key), space.hz[index, place])
+            assert np.allclose(space.reference(point, key), space.level[index, place])
+
+
+@given(st.lists(st.floats(-4, 4), min_size=3, max_size=3), st.integers(48, 72))
+@settings(max_examples=60, deadline=None)
+def test_everywhere_keys_are_as_well_in_tune_as_the_timbres_are(positions, key):
+    space, cents = make_space()
+    hz = space.frequencies(space.point(positions), key)
+    off = 1200 * np.log2(hz[:PARTIALS] / (key_to_hz(key) * np.arange(1, PARTIALS + 1)))
+    assert np.abs(off).max() <= np.abs(cents).max() + 1e-6
+
+
+@given(st.lists(st.floats(-4, 4), min_size=3, max_size=3), st.sampled_from(range(48, 73)))
+@settings(max_examples=60, deadline=None)
+def test_everywhere_levels_lie_within_what_was_measured(positions, key):
+    space, _ = make_space()
+    level = space.reference(space.point(positions), key)
+    assert np.all(level <= space.level.max(axis=(0, 1)) * 1.000001)
+    assert np.all(level >= space.level.min(axis=(0, 1)) * 0.999999)
+
+
+def test_weights_add_up_to_one_and_prefer_the_nearest():
+    space, _ = make_space()
+    point = space.points[2] * 0.9 + space.points[0] * 0.1
+    weights = space.weights(point)
+    assert weights.sum() == pytest.approx(1)
+    assert weights.argmax() == np.linalg.norm(space.points - point, axis=1).argmin()
+
+
+def test_a_partial_that_one_timbre_lacks_is_left_to_the_others():
+    space, _ = make_space()
+    hz = space.hz.copy()
+    hz[0, :, PARTIALS - 1] = 0
+    mended = TimbreSpace(
+        space.names, space.points, space.anchors, hz, space.harmonic, space.level, space.exponents
+    )
+    middle = space.point([0.1, 0.2, 0.3])
+    sixth = mended.frequencies(middle, 60)[PARTIALS - 1]
+    assert 1200 * abs(np.log2(sixth / (PARTIALS * key_to_hz(60)))) < 5
+
+
+@pytest.mark.parametrize("table", ["points", "anchors", "hz", "harmonic", "level", "exponents"])
+def test_tables_that_do_not_fit_are_refused(table):
+    space, _ = make_space()
+    tables = {name: getattr(space, name) for name in ("points", "anchors", "hz", "harmonic", "level", "exponents")}
+    tables[table] = tables[table][:-1]
+    with pytest.raises(ValueError, match="timbre space"):
+        TimbreSpace(space.names, **tables)
+
+
+def play(instrument, events, samples=12_000, block=256):
+    synth = Synth(instrument, limiter=False)
+    synth.schedule(events)
+    return np.concatenate([synth.render(block) for _ in range(samples // block)])
+
+
+def test_it_can_be_saved_loaded_proved_and_sounds_the_same(tmp_path):
+    instrument = make_instrument()
+    save_instrument(instrument, tmp_path / "morph", "A card.")
+    again = load_instrument(tmp_path / "morph")
+    assert prove(again, tmp_path / "morph") < -60
+    assert again.presets == instrument.presets
+    assert set(again.presets) == set(instrument.model.space.names)
+    events = [note_on(0, 60, 90), note_off(6000, 60)]
+    a, b = play(instrument, events), play(again, events)
+    assert np.abs(a).max() > 1e-4
+    assert np.abs(a - b).max() < 1e-5 * np.abs(a).max()
+
+
+def test_every_latent_knob_is_declared_and_heard():
+    instrument = make_instrument()
+    latent = [name for name in instrument.knobs if name in LATENT]
+    assert len(latent) == 3
+    plain = play(instrument, [note_on(0, 60, 90)])
+    for name in latent:
+        turned = play(instrument, [knob(0, name, 2.0), note_on(0, 60, 90)])
+        assert np.abs(turned - plain).max() > 0.01 * np.abs(plain).max()
+
+
+def test_a_latent_knob_turned_in_a_note_leaves_what_was_heard_and_changes_the_rest():
+    instrument = make_instrument()
+    plain = play(instrument, [note_on(0, 60, 90)], samples=20_000)
+    turned = play(instrument, [note_on(0, 60, 90), knob(8192, "latent1", KNOBS["latent1"].high)], samples=20_000)
+    assert np.array_equal(plain[:8192], turned[:8192])
+    heard = np.flatnonzero(np.abs(plain - turned).max(axis=1) > 0.01 * np.abs(plain).max())
+    assert heard[0] - 8192 < 0.03 * RATE
+
+
+def test_turning_back_and_forth_ends_where_a_still_knob_is():
+    """What was dropped leaves no trace: at rest the note sounds as if only the last turn had been made."""
+    instrument = make_instrument()
+    moves = [knob(4096 + 100 * step, "latent1", step % 3) for step in range(40)]
+    wild = play(instrument, [note_on(0, 60, 90), *moves, knob(9000, "latent1", 0.0)], samples=60_000)
+    still = play(instrument, [note_on(0, 60, 90)], samples=60_000)
+    assert np.isfinite(wild).all()
+    tail = slice(50_000, None)
+    assert 0.3 < np.sqrt(np.mean(wild[tail] ** 2)) / np.sqrt(np.mean(still[tail] ** 2)) < 3
+
+
+@pytest.mark.parametrize("block", [64, 441, 1024])
+def test_any_block_size_gives_the_same_sound(block):
+    instrument = make_instrument()
+    events = [note_on(100, 60, 90), knob(3000, "latent2", 1.5), note_on(3100, 67, 70), note_off(9000, 60)]
+    a, b = play(instrument, events, 20_000, 256), play(instrument, events, 20_000, block)
+    length = min(len(a), len(b))
+    assert np.abs(a[:length] - b[:length]).max() < 1e-4
