@@ -104,6 +104,9 @@ def add_parsers(commands: Any) -> None:
     evaluate.add_argument("files", nargs="*", type=Path, metavar="FILE.mid", help="scores to compare on")
     evaluate.add_argument("--keys", action="store_true", help="also every key for itself: pitch, onset, attack")
     evaluate.add_argument("--notes", type=int, default=0, metavar="N", help="also N random single notes")
+    evaluate.add_argument("--timbres", type=int, default=0, metavar="N", help="also N notes of every learned timbre")
+    evaluate.add_argument("--axes", action="store_true", help="also what each latent knob changes")
+    evaluate.add_argument("--points", type=int, default=0, metavar="N", help="also N random points between the timbres")
     evaluate.add_argument("--json", action="store_true", help="print JSON")
     evaluate.set_defaults(run=_evaluate)
 
@@ -233,11 +236,42 @@ def _prepare_nnss(arguments: argparse.Namespace, device: torch.device) -> _Job:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from training.evaluate import evaluate_file, evaluate_keys, evaluate_notes, open_teacher  # noqa: PLC0415
-
-    if not arguments.files and not arguments.keys and not arguments.notes:
+    beside_teacher = bool(arguments.files or arguments.keys or arguments.notes)
+    space = bool(arguments.timbres or arguments.axes or arguments.points)
+    if not beside_teacher and not space:
         raise MusicNNError("nothing to evaluate: name MIDI files, or ask for --keys or --notes N")
     instrument = open_instrument(arguments.instrument)
+    if space and not instrument.presets:
+        raise MusicNNError(f"{instrument.name} has one timbre: --timbres, --axes and --points are for many")
+    results: list[dict[str, Any]] = _evaluate_space(arguments, instrument) if space else []
+    if beside_teacher:
+        results += _evaluate_beside(arguments, instrument)
+    if arguments.json:
+        print(json.dumps(results, indent=1))
+    return 0
+
+
+def _evaluate_space(arguments: argparse.Namespace, instrument: Instrument) -> list[dict[str, Any]]:
+    from training.evaluate_space import evaluate_axes, evaluate_points, evaluate_timbres  # noqa: PLC0415
+
+    results: list[dict[str, Any]] = []
+    if arguments.timbres:
+        results.append(evaluate_timbres(instrument, arguments.timbres))
+        for name, row in results[-1]["timbres"].items():
+            _show({name: row}, arguments.json)
+        _show({"mean": results[-1]["mean"]}, arguments.json)
+    if arguments.axes:
+        results.append({"axes_logmel_change_db": evaluate_axes(instrument)})
+        _show(results[-1], arguments.json)
+    if arguments.points:
+        results.append(evaluate_points(instrument, arguments.points))
+        _show(results[-1], arguments.json)
+    return results
+
+
+def _evaluate_beside(arguments: argparse.Namespace, instrument: Instrument) -> list[dict[str, Any]]:
+    from training.evaluate import evaluate_file, evaluate_keys, evaluate_notes, open_teacher  # noqa: PLC0415
+
     results: list[dict[str, Any]] = []
     with open_teacher(instrument) as teacher:
         for path in arguments.files:
@@ -250,9 +284,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         if arguments.notes:
             results.append({"notes": arguments.notes, **evaluate_notes(instrument, teacher, arguments.notes)})
             _show(results[-1], arguments.json)
-    if arguments.json:
-        print(json.dumps(results, indent=1))
-    return 0
+    return results
 
 
 def _worst(rows: list[dict[str, Any]], names: Iterable[str]) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def evaluate_keys(
     results = []
     for key in keys:
         sound, wanted = play_both(instrument, teacher, key, velocity, SECOND)
-        results.append(_figures(key, sound.mean(axis=1), wanted.mean(axis=1)))
+        results.append(key_figures(key, sound.mean(axis=1), wanted.mean(axis=1)))
     return results
 
 
@@ -93,23 +93,29 @@ def evaluate_notes(instrument: Instrument, teacher: Teacher, count: int, seed: i
         velocity = int(rng.integers(1, 128))
         release = round(math.exp(rng.uniform(math.log(0.1), math.log(4))) * instrument.sample_rate / BLOCK) * BLOCK
         sound, wanted = play_both(instrument, teacher, int(key), velocity, release)
-        rows.append(_figures(int(key), sound.mean(axis=1), wanted.mean(axis=1)))
+        rows.append(key_figures(int(key), sound.mean(axis=1), wanted.mean(axis=1)))
     names = ("logmel_l1_db", "convergence", "null_snr_db")
     return {name: float(np.mean([getattr(row, name) for row in rows])) for name in names}
 
 
 def play_both(
-    instrument: Instrument, teacher: Teacher, key: int, velocity: int, release: int
+    instrument: Instrument,
+    teacher: Teacher,
+    key: int,
+    velocity: int,
+    release: int,
+    knobs: Mapping[str, float] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """One note of the instrument and of its teacher, (samples, 2) each, with TAIL samples after the release."""
     length = release + TAIL
     score = Score((note_on(0, key, velocity), note_off(release, key)), length, instrument.sample_rate)
-    sound = render_array(score, instrument, RenderOptions({}, limiter=False))
+    sound = render_array(score, instrument, RenderOptions(knobs or {}, limiter=False))
     sound = np.pad(sound, ((0, max(0, length - len(sound))), (0, 0)))[:length] / np.float32(instrument.gain)
     return sound, teacher.notes([(0, release, key, velocity)], length)
 
 
-def _figures(key: int, sound: NDArray[np.float32], wanted: NDArray[np.float32]) -> KeyFigures:
+def key_figures(key: int, sound: NDArray[np.float32], wanted: NDArray[np.float32]) -> KeyFigures:
+    """One note, mono, beside its teacher's; both at one level but for pitch and times."""
     attack = SECOND // 10
     lag = envelope_lag(sound[:attack], wanted[:attack])
     level = np.float32(0.1 / (np.sqrt(np.mean(wanted.astype(np.float64) ** 2)) + 1e-12))
