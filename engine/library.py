@@ -57,11 +57,16 @@ def open_instrument(name_or_path: str) -> Instrument:
 
     Raises InstrumentError, in one sentence.
     """
+    return load_instrument(folder_of(name_or_path))
+
+
+def folder_of(name_or_path: str) -> Path:
+    """The folder of an instrument in the library, or the folder that a path names. Raises InstrumentError."""
     for entry in instruments():
         if entry.name == name_or_path:
-            return load_instrument(entry.folder)
+            return entry.folder
     path = Path(name_or_path)
     if path.is_dir():
-        return load_instrument(path)
+        return path
     names = ", ".join(entry.name for entry in instruments()) or "none"
     raise InstrumentError(f"there is no instrument {name_or_path!r} (there are: {names})")

@@ -194,11 +194,10 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     from engine.instrument import prove  # noqa: PLC0415
-    from engine.library import instruments, open_instrument  # noqa: PLC0415
+    from engine.library import folder_of, open_instrument  # noqa: PLC0415
 
     instrument = open_instrument(arguments.path)
-    named = [entry.folder for entry in instruments() if entry.name == arguments.path]
-    error_db = prove(instrument, named[0] if named else Path(arguments.path))
+    error_db = prove(instrument, folder_of(arguments.path))
     print(f"{instrument.name} is sound: {instrument.title}, keys {instrument.keys[0]}-{instrument.keys[-1]}, "
           f"proof reproduced to {error_db:.0f} dB")  # fmt: skip
     return 0

@@ -13,29 +13,64 @@ from numpy.typing import NDArray
 FIGURES = ("logmel_l1_db", "mss_db", "convergence", "null_snr_db", "pitch_cents")
 
 
-def write_card(title: str, recipe: str, metadata: Mapping[str, Any], figures: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown text of a card. metadata: author, licence, description, training; figures: one row for each file."""
+def write_card(title: str, metadata: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown text of a card. metadata: of the instrument; results: what `musicnn evaluate --json` prints."""
     training = metadata.get("training", {})
+    shown = {name: value for name, value in training.items() if name not in ("config", "held_out")}
     lines = [
         f"# {title}", "", str(metadata.get("description", "")), "",
         f"- Author: {metadata.get('author', 'unknown')}", f"- Date: {metadata.get('date', 'unknown')}",
-        f"- Licence: {metadata.get('licence', 'unknown')}", f"- Recipe: `{recipe}`", "",
-        "## How it was fitted", "",
-        *(f"- {name}: {value}" for name, value in training.items() if name != "config"), "",
-        "```json", json.dumps(training.get("config", {}), indent=1), "```", "", "![loss](loss.png)", "",
+        f"- Licence: {metadata.get('licence', 'unknown')}", f"- Recipe: `{_recipe(training)}`", "",
     ]  # fmt: skip
-    if figures:
-        lines += ["## Figures against the teacher", "", "Reproduce with `musicnn evaluate NAME FILE.mid --json`.", ""]
-        lines += ["| file | " + " | ".join(FIGURES) + " | bands within |", "|---" * (len(FIGURES) + 2) + "|"]
-        lines += [_row(row) for row in figures]
-        lines += ["", "![teacher, network, difference](spectrogram.png)", ""]
+    if results:
+        lines += ["## Figures against the teacher", "", "Reproduce with `musicnn evaluate` (`--help` names each).", ""]
+        files = [row for row in results if "file" in row]
+        if files:
+            lines += ["| file | " + " | ".join(FIGURES) + " | bands within |", "|---" * (len(FIGURES) + 2) + "|"]
+            lines += [*(_row(row) for row in files), ""]
+        lines += [line for row in results if "file" not in row for line in _section(row)]
+    if any("file" in row for row in results):
+        lines += ["![teacher, network, difference](spectrogram.png)", ""]
+    lines += ["## How it was fitted", "", *(f"- {name}: {value}" for name, value in shown.items())]
+    held_out = ", ".join(f"{name} {value:.3g}" for name, value in training.get("held_out", {}).items())
+    lines += [f"- held-out notes while fitting: {held_out}", "", "![loss](loss.png)", ""]
+    lines += ["```json", json.dumps(training.get("config", {}), indent=1), "```", ""]
     return "\n".join(lines)
+
+
+def _recipe(training: Mapping[str, Any]) -> str:
+    program = training.get("program")
+    program = f" --program {program}" if isinstance(program, int) and program >= 0 else ""
+    return (
+        f"musicnn train {training.get('recipe', '?')}{program} --steps {training.get('steps', '?')} "
+        f"--seed {training.get('seed', '?')}"
+    )
 
 
 def _row(row: Mapping[str, Any]) -> str:
     worst = max((abs(value) for value in row["bands_db"].values()), default=0.0)
     values = " | ".join(f"{row[name]:.3g}" for name in FIGURES)
     return f"| {row['file']} | {values} | {worst:.2f} dB |"
+
+
+def _section(row: Mapping[str, Any]) -> list[str]:
+    """One result that is not a file's, as a list; a table of timbres as a table."""
+    if "timbres" in row:
+        rows = {**row["timbres"], "mean": row["mean"]}
+        names = list(row["mean"])
+        lines = ["| timbre | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+        lines += [
+            f"| {timbre} | " + " | ".join(f"{r[name]:.3g}" for name in names) + " |" for timbre, r in rows.items()
+        ]
+        return [*lines, ""]
+    title = "Single notes" if "notes" in row else "Every key" if "keys" in row else "The space of timbres"
+    return [f"{title}:", "", *(f"- {name}: {_text(value)}" for name, value in row.items() if name != "keys"), ""]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_text(number)}" for name, number in value.items())
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def draw_spectrograms(

@@ -17,9 +17,9 @@ import platformdirs
 import torch
 
 from engine.errors import MusicNNError
-from engine.instrument import Instrument, save_instrument
-from engine.library import open_instrument, user_folder
-from training.card import write_card
+from engine.instrument import CARD_FILE, Instrument, save_instrument
+from engine.library import folder_of, open_instrument, user_folder
+from training.card import draw_spectrograms, write_card
 from training.fit import FitConfig, Progress, Task, choose_device, fit
 
 LICENCE = "Apache-2.0"
@@ -107,6 +107,7 @@ def add_parsers(commands: Any) -> None:
     evaluate.add_argument("--timbres", type=int, default=0, metavar="N", help="also N notes of every learned timbre")
     evaluate.add_argument("--axes", action="store_true", help="also what each latent knob changes")
     evaluate.add_argument("--points", type=int, default=0, metavar="N", help="also N random points between the timbres")
+    evaluate.add_argument("--card", action="store_true", help="write the figures and a picture into its model card")
     evaluate.add_argument("--json", action="store_true", help="print JSON")
     evaluate.set_defaults(run=_evaluate)
 
@@ -175,9 +176,8 @@ def _save(
     title = arguments.title or arguments.name
     instrument = job.task.instrument(arguments.name, title, metadata)
     folder: Path = (arguments.out or user_folder()) / arguments.name
-    recipe = f"musicnn train {arguments.recipe} --program {job.program} --steps {progress.step} --seed {arguments.seed}"
     try:
-        save_instrument(instrument, folder, write_card(title, recipe, metadata, []))
+        save_instrument(instrument, folder, write_card(title, metadata, []))
         shutil.copyfile(run / "loss.png", folder / "loss.png")
     except OSError as error:
         raise MusicNNError(f"{folder} cannot be written: {error.strerror or error}") from error
@@ -246,9 +246,27 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     results: list[dict[str, Any]] = _evaluate_space(arguments, instrument) if space else []
     if beside_teacher:
         results += _evaluate_beside(arguments, instrument)
+    if arguments.card:
+        _write_card(arguments, instrument, results)
     if arguments.json:
         print(json.dumps(results, indent=1))
     return 0
+
+
+def _write_card(arguments: argparse.Namespace, instrument: Instrument, results: list[dict[str, Any]]) -> None:
+    from training.evaluate import both_renderings, open_teacher  # noqa: PLC0415
+
+    folder = folder_of(arguments.instrument)
+    try:
+        if arguments.files:
+            with open_teacher(instrument) as teacher:
+                sound, wanted = both_renderings(instrument, arguments.files[0], teacher)
+            draw_spectrograms(
+                sound, wanted, folder / "spectrogram.png", instrument.sample_rate, arguments.files[0].name
+            )
+        (folder / CARD_FILE).write_text(write_card(instrument.title, instrument.metadata, results), encoding="utf-8")
+    except OSError as error:
+        raise MusicNNError(f"{folder} cannot be written: {error.strerror or error}") from error
 
 
 def _evaluate_space(arguments: argparse.Namespace, instrument: Instrument) -> list[dict[str, Any]]:

@@ -61,9 +61,8 @@ def evaluate_file(
 
     pitch_cents: the largest interval, up or down, between one-second notes of the keys that the file uses.
     """
-    score = read_score(path, instrument.sample_rate).without_channel(DRUM_CHANNEL).on_grid(BLOCK)
-    sound = render_array(score, instrument, RenderOptions(knobs or {}, limiter=False))
-    figures = compare(sound, teacher.render(score.events, len(sound)))
+    score = _gridded(path, instrument)
+    figures = compare(*both_renderings(instrument, path, teacher, knobs))
     keys = sorted({event.number for event in score.events if event.kind is Kind.NOTE_ON})
     worst = max((abs(f.pitch_cents) for f in evaluate_keys(instrument, teacher, keys)), default=math.nan)
     return {
@@ -72,6 +71,19 @@ def evaluate_file(
         "null_snr_db": figures.null_snr_db, "bands_db": dict(figures.bands_db), "pitch_cents": worst,
         "lag_samples": figures.lag_samples,
     }  # fmt: skip
+
+
+def both_renderings(
+    instrument: Instrument, path: Path, teacher: Teacher, knobs: Mapping[str, float] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The instrument's and the teacher's rendering of a MIDI file, (samples, 2) each."""
+    score = _gridded(path, instrument)
+    sound = render_array(score, instrument, RenderOptions(knobs or {}, limiter=False))
+    return sound, teacher.render(score.events, len(sound))
+
+
+def _gridded(path: Path, instrument: Instrument) -> Score:
+    return read_score(path, instrument.sample_rate).without_channel(DRUM_CHANNEL).on_grid(BLOCK)
 
 
 def evaluate_keys(

@@ -103,9 +103,7 @@ def test_a_partial_that_one_timbre_lacks_is_left_to_the_others():
     space, _ = make_space()
     hz = space.hz.copy()
     hz[0, :, PARTIALS - 1] = 0
-    mended = TimbreSpace(
-        space.names, space.points, space.anchors, hz, space.harmonic, space.level, space.exponents
-    )
+    mended = TimbreSpace(space.names, space.points, space.anchors, hz, space.harmonic, space.level, space.exponents)
     middle = space.point([0.1, 0.2, 0.3])
     sixth = mended.frequencies(middle, 60)[PARTIALS - 1]
     assert 1200 * abs(np.log2(sixth / (PARTIALS * key_to_hz(60)))) < 5
