@@ -1,0 +1,201 @@
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from engine.errors import InstrumentError
+from engine.instrument import load_instrument, prove, save_instrument
+from engine.library import FOLDERS_VARIABLE, folder_of, instruments, open_instrument
+from engine.midi.events import note_off, note_on
+from engine.synth import Synth
+
+
+@pytest.fixture(scope="module")
+def saved(tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shelf") / "tiny"
+    save_instrument(tiny, folder, "# Tiny\n")
+    return folder
+
+
+@pytest.fixture
+def folder(saved, tmp_path):
+    """A copy that may be damaged."""
+    return shutil.copytree(saved, tmp_path / "tiny")
+
+
+def sound(instrument):
+    synth = Synth(instrument, limiter=False)
+    synth.schedule([note_on(0, 60, 90), note_off(5000, 60)])
+    return synth.render(9000)
+
+
+def refused(folder):
+    with pytest.raises(InstrumentError) as error:
+        load_instrument(folder)
+    text = str(error.value)
+    assert "\n" not in text and len(text) < 400
+    return text
+
+
+@pytest.mark.parametrize("which", ["tiny", "tiny_bins"])
+def test_what_is_saved_is_loaded_proved_and_sounds_the_same(which, request, tmp_path):
+    instrument = request.getfixturevalue(which)
+    save_instrument(instrument, tmp_path / "copy", "A card.")
+    again = load_instrument(tmp_path / "copy")
+    assert prove(again, tmp_path / "copy") < -60
+    assert np.array_equal(sound(again), sound(instrument))
+    assert (again.title, again.knobs, again.keys) == (instrument.title, instrument.knobs, instrument.keys)
+    assert (tmp_path / "copy" / "card.md").read_text() == "A card."
+
+
+def test_the_shipped_instruments_prove_themselves():
+    shipped = [entry for entry in instruments() if entry.folder.parent.name == "trained"]
+    assert any(entry.name == "piano" for entry in shipped)
+    for entry in shipped:
+        assert not entry.problem
+        assert prove(load_instrument(entry.folder), entry.folder) < -60
+        card = (entry.folder / "card.md").read_text(encoding="utf-8")
+        assert "musicnn train" in card and "Figures" in card
+        assert all(path.stat().st_size < 20_000_000 for path in entry.folder.iterdir())
+
+
+def test_a_changed_weight_is_found_by_the_proof(folder):
+    tensors = load_file(folder / "weights.safetensors")
+    tensors["network.out.weight"] *= 1.1
+    save_file(tensors, folder / "weights.safetensors")
+    with pytest.raises(InstrumentError, match="does not sound as it did"):
+        prove(load_instrument(folder), folder)
+
+
+@pytest.mark.parametrize("name", ["instrument.json", "weights.safetensors"])
+def test_a_missing_file_is_named(folder, name):
+    (folder / name).unlink()
+    assert name in refused(folder)
+
+
+def test_a_missing_proof_is_named(folder):
+    (folder / "proof.safetensors").unlink()
+    with pytest.raises(InstrumentError, match=r"proof\.safetensors"):
+        prove(load_instrument(folder), folder)
+
+
+@pytest.mark.parametrize("keep", [0, 5, 8, 100, 4000])
+def test_truncated_weights_are_refused(folder, keep):
+    path = folder / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    refused(folder)
+
+
+def test_a_pickle_is_not_opened(folder):
+    class Trap:
+        def __reduce__(self):
+            return (pytest.fail, ("a pickle was loaded",))
+
+    (folder / "weights.safetensors").write_bytes(pickle.dumps(Trap()))
+    refused(folder)
+
+
+def test_an_enormous_file_is_not_read(folder):
+    with (folder / "weights.safetensors").open("r+b") as file:
+        file.truncate(1_000_000_000)
+    assert "too large" in refused(folder)
+    with (folder / "instrument.json").open("r+b") as file:
+        file.truncate(100_000_000)
+    refused(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_refused(folder, value):
+    tensors = load_file(folder / "weights.safetensors")
+    tensors["network.out.bias"][0] = value
+    save_file(tensors, folder / "weights.safetensors")
+    assert "finite" in refused(folder)
+
+
+@pytest.mark.parametrize("change", ["shape", "extra", "less", "carriers"])
+def test_another_networks_weights_are_refused(folder, change):
+    tensors = load_file(folder / "weights.safetensors")
+    if change == "shape":
+        tensors["network.out.bias"] = torch.zeros(3)
+    elif change == "extra":
+        tensors["network.more"] = torch.zeros(3)
+    elif change == "less":
+        del tensors["network.out.bias"]
+    else:
+        tensors["carriers.hz"] = tensors["carriers.hz"][:, :3].contiguous()
+    save_file(tensors, folder / "weights.safetensors")
+    refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["format"], 99), (["format"], "1"), (["kind"], "drum"), (["sample_rate"], 22_050), (["gain_db"], 1e9),
+        (["keys"], [60, 20]), (["keys"], [0, 500]), (["keys"], []), (["knobs"], ["nothing"]), (["codec", "type"], "mp3"),
+        (["codec", "hop"], 0), (["codec", "length"], "long"), (["network", "hidden"], 10**9), (["network", "layers"], -1),
+        (["network", "hidden"], 8192), (["head", "power"], 0), (["head", "carriers"], 11), (["codec", "first_key"], None),
+        (["metadata"], []), (["title"], 5),
+    ],
+)  # fmt: skip
+def test_a_description_that_does_not_fit_is_refused(folder, path, value):
+    file = folder / "instrument.json"
+    data = json.loads(file.read_text())
+    place = data
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = value
+    file.write_text(json.dumps(data))
+    refused(folder)
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", "{", "\x00\xff", '{"format": 1}', "[" * 100_000])
+def test_what_is_no_description_is_refused(folder, text):
+    (folder / "instrument.json").write_text(text, encoding="latin-1")
+    refused(folder)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=6), st.booleans())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_damaged_bytes_give_an_instrument_or_a_sentence(saved, tmp_path_factory, changes, header):
+    folder = shutil.copytree(saved, tmp_path_factory.mktemp("damaged") / "tiny")
+    path = folder / ("instrument.json" if header else "weights.safetensors")
+    data = bytearray(path.read_bytes())
+    reach = len(data) if header else 2000  # the tensors' table: the rest is numbers
+    for place, value in changes:
+        data[min(int(place * reach), len(data) - 1)] = value
+    path.write_bytes(data)
+    try:
+        instrument = load_instrument(folder)
+    except InstrumentError as error:
+        assert "\n" not in str(error)
+        return
+    assert instrument.keys
+
+
+def test_the_library_looks_where_it_is_told_first(folder, monkeypatch, own_folders):
+    shelf = folder.parent
+    shutil.copytree(folder, shelf / "piano")
+    monkeypatch.setenv(FOLDERS_VARIABLE, str(shelf))
+    assert folder_of("piano") == shelf / "piano"
+    assert {"tiny", "piano"} <= {entry.name for entry in instruments()}
+    monkeypatch.delenv(FOLDERS_VARIABLE)
+    assert folder_of("piano") != shelf / "piano"
+
+
+def test_a_broken_folder_is_listed_with_its_problem(folder, monkeypatch):
+    (folder / "instrument.json").write_text("{")
+    monkeypatch.setenv(FOLDERS_VARIABLE, str(folder.parent))
+    entry = next(entry for entry in instruments() if entry.name == "tiny")
+    assert entry.description is None
+    assert "JSON" in entry.problem
+
+
+def test_an_unknown_name_says_what_there_is():
+    with pytest.raises(InstrumentError, match="piano"):
+        open_instrument("harmonium")
