@@ -164,6 +164,7 @@ class EnvelopeFit:
 
     def drift(self, envelopes: Tensor, first: int, last: int) -> NDArray[np.float64]:
         """Mean rate in Hz at which each envelope turns between two frames: its carrier is that much too low."""
+        last = min(last, envelopes.shape[1])
         turning = (envelopes[:, first + 1 : last] * envelopes[:, first : last - 1].conj()).sum((0, 1))
         per_frame = torch.angle(turning).cpu().numpy().astype(np.float64)
         return np.asarray(per_frame * self.synthesis.sample_rate / self.synthesis.hop / (2 * np.pi))
