@@ -81,11 +81,17 @@ class NnssCodec:
 
     sample_rate = NNSS_RATE
 
+    MARGIN = 256  # samples on either side of a stretch that the exact interpolation is heard to reach
+
     def __post_init__(self) -> None:
+        if not isinstance(self.oversampling, int) or not isinstance(self.bins, int):
+            raise ValueError("oversampling or bins is not a whole number")
         if self.oversampling < 1 or self.stft.hop % self.oversampling or self.stft.length % (2 * self.oversampling):
             raise ValueError("an oversampled frame and its hop are whole numbers of samples")
         if not 1 <= self.bins <= self.stft.bins:
             raise ValueError(f"{self.bins} bins are not in 1..{self.stft.bins}")
+        if not 0.01 <= self.power <= 8:
+            raise ValueError(f"power {self.power} is not in 0.01..8")
         if self.interpolation not in ("linear", "exact"):
             raise ValueError(f"interpolation {self.interpolation!r} is not linear or exact")
 
@@ -116,9 +122,10 @@ class NnssCodec:
         """Network input (count, features) of frames first, first + 1, ..."""
         if count <= 0:
             return np.zeros((0, self.features), np.float32)
-        start = self.frame_start(first)
-        samples = self.signal(note, start, (count - 1) * self.hop + self.length + 1)
-        return self.split(self.analyse(self.oversample(samples)[: (count - 1) * self.stft.hop + self.stft.length]))
+        start = self.frame_start(first) - self.MARGIN
+        samples = self.signal(note, start, (count - 1) * self.hop + self.length + 2 * self.MARGIN)
+        inner = self.oversample(samples)[self.MARGIN * self.oversampling :]
+        return self.split(self.analyse(inner[: (count - 1) * self.stft.hop + self.stft.length]))
 
     def first_frame_of(self, sample: int) -> int:
         """The first frame whose window holds the sample."""

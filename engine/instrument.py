@@ -120,12 +120,14 @@ def _check_description(path: Path, data: Mapping[str, Any]) -> None:
         raise InstrumentError(f"{path} is of kind {data['kind']!r}, which is not one of {', '.join(KINDS)}")
     if data["sample_rate"] != SAMPLE_RATE:
         raise InstrumentError(f"{path}: only instruments at {SAMPLE_RATE} Hz can be played, not {data['sample_rate']}")
-    if not (math.isfinite(data["gain_db"]) and -60 <= data["gain_db"] <= 60):
+    if data["format"] < 1:
+        raise InstrumentError(f"{path} is damaged: there is no format {data['format']}")
+    if not -60 <= data["gain_db"] <= 60:
         raise InstrumentError(f"{path}: gain_db is not in -60..60")
     keys = data["keys"]
     if len(keys) != 2 or not all(isinstance(key, int) for key in keys) or not 0 <= keys[0] <= keys[1] <= 127:
         raise InstrumentError(f"{path}: 'keys' is not a first and a last MIDI key")
-    unknown = [name for name in data["knobs"] if name not in KNOBS]
+    unknown = [name for name in data["knobs"] if not isinstance(name, str) or name not in KNOBS]
     if unknown:
         raise InstrumentError(f"{path} has a knob {unknown[0]!r} that this MusicNN does not know")
 
@@ -205,7 +207,8 @@ def prove(instrument: Instrument, folder: Path) -> float:
         if then is None or then.shape != now.shape:
             raise InstrumentError(f"{folder.name} has a proof that belongs to another instrument")
         power, error = float(then.double().pow(2).sum()), float((then.double() - now.double()).pow(2).sum())
-        worst = max(worst, 10 * math.log10((error + 1e-30) / (power + 1e-30)))
+        level = 10 * math.log10((error + 1e-30) / (power + 1e-30))
+        worst = max(worst, math.inf if math.isnan(level) else level)  # max() would pass over a NaN
     if worst > PROOF_TOLERANCE_DB:
         raise InstrumentError(f"{folder.name} does not sound as it did when it was made (off by {worst:.0f} dB)")
     return worst

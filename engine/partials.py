@@ -36,6 +36,8 @@ class CarrierTable:
     def __post_init__(self) -> None:
         if self.hz.ndim != 2 or self.hz.shape != self.harmonic.shape or not self.hz.size:
             raise ValueError("a carrier table has one frequency and one harmonic number for each key and carrier")
+        if not 0 <= self.first_key <= 127:
+            raise ValueError("a carrier table's first key is not in 0..127")
         if not np.all(np.isfinite(self.hz)) or np.any(self.hz < 0) or np.any(self.harmonic < 0):
             raise ValueError("a carrier table's frequencies and harmonic numbers are finite and not negative")
 

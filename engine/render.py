@@ -38,9 +38,9 @@ def render_blocks(
     synth = Synth(instrument, limiter=options.limiter)
     synth.schedule(knob(0, name, value) for name, value in options.knobs.items())
     synth.schedule(score.events)
-    skip = synth.delay
+    delay = skip = synth.delay
     longest = score.length + round(LONGEST_TAIL_SECONDS * synth.sample_rate)
-    while synth.position < score.length + skip or (synth.sounding and synth.position < longest):
+    while synth.position < score.length + delay or (synth.sounding and synth.position < longest):
         block = synth.render(BLOCK)
         dropped = min(skip, len(block))
         skip -= dropped

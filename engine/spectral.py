@@ -20,6 +20,7 @@ Spectrum = NDArray[np.complex64]
 
 WINDOWS = ("hann", "kaiser", "rectangular")
 KAISER_BETA = 8.0
+LONGEST_FRAME = 1 << 20
 
 
 def window(name: str, length: int) -> NDArray[np.float64]:
@@ -47,8 +48,8 @@ class Stft:
     window: str = "hann"
 
     def __post_init__(self) -> None:
-        if self.length < 2 or self.length % 2:
-            raise ValueError(f"a frame of {self.length} samples is not an even number over 0")
+        if not 2 <= self.length <= LONGEST_FRAME or self.length % 2:
+            raise ValueError(f"a frame of {self.length} samples is not an even number in 2..{LONGEST_FRAME}")
         if not 0 < self.hop <= self.length:
             raise ValueError(f"a hop of {self.hop} samples is not in 1..{self.length}")
         if np.min(self._overlap) < 1e-3 * np.max(self._overlap):

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import datetime
 import json
+import math
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
@@ -15,12 +16,14 @@ from typing import Any, Protocol
 
 import platformdirs
 import torch
+from safetensors import SafetensorError
 
 from engine.errors import MusicNNError
 from engine.instrument import CARD_FILE, Instrument, save_instrument
 from engine.library import folder_of, open_instrument, user_folder
 from training.card import draw_spectrograms, write_card
 from training.fit import FitConfig, Progress, Task, choose_device, fit
+from training.teacher import find_soundfont, soundfont_tag
 
 LICENCE = "Apache-2.0"
 
@@ -90,6 +93,7 @@ def add_parsers(commands: Any) -> None:
     nnss.add_argument("--cell", choices=("lstm", "gru"), help="kind of recurrent cell")
     nnss.add_argument("--length", type=int, help="samples in a frame, at 44.1 kHz")
     nnss.add_argument("--hop", type=int, help="samples between frames, at 44.1 kHz")
+    nnss.add_argument("--bins", type=int, help="of a frame that are kept, from 0 Hz up")
     nnss.add_argument("--window", choices=("hann", "kaiser"), help="window of the transform")
     nnss.add_argument("--oversampling", type=int, help="times 44.1 kHz")
     nnss.add_argument("--power", type=float, help="of the magnitudes")
@@ -138,23 +142,25 @@ def _train(arguments: argparse.Namespace) -> int:
     torch.manual_seed(arguments.seed)
     torch.set_flush_denormal(True)
     try:
+        minutes = 60.0 if arguments.minutes is None and arguments.steps is None else arguments.minutes
+        given = {} if arguments.learning_rate is None else {"learning_rate": arguments.learning_rate}
+        config = FitConfig(steps=arguments.steps, minutes=minutes, seed=arguments.seed, **given)
         job: _Job = arguments.prepare(arguments, device)
-        minutes = arguments.minutes or (None if arguments.steps else 60.0)
-        config = FitConfig(
-            steps=arguments.steps, minutes=minutes, seed=arguments.seed,
-            learning_rate=arguments.learning_rate or job.learning_rate,
-        )  # fmt: skip
+        config = config if given else replace(config, learning_rate=job.learning_rate)
     except ValueError as error:
         raise MusicNNError(str(error)) from error
+    except (OSError, SafetensorError) as error:
+        raise MusicNNError(f"{_cache(arguments)} cannot be used for data: {_reason(error)}") from error
     run = arguments.run_folder or cache_folder() / "runs" / arguments.name
     say(f"checkpoints and loss curve in {run}")
+    said = {"recipe": arguments.recipe, "seed": arguments.seed, "teacher": soundfont_tag(), "config": job.config}
     try:
-        progress = fit(job.task, run, config, say)
+        progress = fit(job.task, run, config, say, json.dumps(said, sort_keys=True))
     except KeyboardInterrupt:
         say(f"stopped; the same command goes on from {run}")
         return 130
-    except OSError as error:
-        raise MusicNNError(f"{run} cannot be written: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:
+        raise MusicNNError(f"{run} cannot be written: {_reason(error)}") from error
     folder = _save(arguments, job, config, progress, run, str(device))
     say(f"saved {folder}")
     return 0
@@ -165,7 +171,7 @@ def _save(
 ) -> Path:
     held_out = progress.figures[-1][1] if progress.figures else {}
     training = {
-        "recipe": arguments.recipe, "teacher": "FluidSynth, FluidR3_GM.sf2, dry", "program": job.program,
+        "recipe": arguments.recipe, "teacher": f"FluidSynth, {find_soundfont().name}, dry", "program": job.program,
         "seed": arguments.seed, "steps": progress.step, "minutes": round(progress.seconds / 60, 1), "device": device,
         "learning_rate": config.learning_rate, "held_out": held_out, "config": job.config,
     }  # fmt: skip
@@ -179,9 +185,18 @@ def _save(
     try:
         save_instrument(instrument, folder, write_card(title, metadata, []))
         shutil.copyfile(run / "loss.png", folder / "loss.png")
-    except OSError as error:
-        raise MusicNNError(f"{folder} cannot be written: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:
+        raise MusicNNError(f"{folder} cannot be written: {_reason(error)}") from error
     return folder
+
+
+def _cache(arguments: argparse.Namespace) -> Path:
+    folder: Path = arguments.cache or cache_folder()
+    return folder
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _prepare_keys(arguments: argparse.Namespace, device: torch.device) -> _Job:
@@ -194,7 +209,7 @@ def _prepare_keys(arguments: argparse.Namespace, device: torch.device) -> _Job:
         program=arguments.program, first_key=arguments.first_key, last_key=arguments.last_key, seed=arguments.seed
     )
     config = KeysConfig(notes=notes, front=arguments.hidden, hidden=arguments.hidden, cell=arguments.cell)
-    data, exponent = make_notes(notes, arguments.cache or cache_folder(), say)
+    data, exponent = make_notes(notes, _cache(arguments), say)
     null = sum(key.null_db for key in data) / len(data)
     say(f"{sum(len(key.notes) for key in data)} notes of {len(data)} keys; the analysis alone nulls at {null:.1f} dB")
     description = f"General MIDI program {arguments.program} of FluidR3, written by a network note by note."
@@ -217,7 +232,7 @@ def _prepare_morph(arguments: argparse.Namespace, device: torch.device) -> _Job:
         programs = {names.get(program, f"program {program}"): program for program in wanted}
     timbres = TimbresConfig(programs=programs, seed=arguments.seed)
     config = MorphConfig(timbres=timbres, dims=arguments.dims, front=arguments.hidden, hidden=arguments.hidden)
-    data = make_timbres(timbres, arguments.cache or cache_folder(), say)
+    data = make_timbres(timbres, _cache(arguments), say)
     null = sum(key.null_db for key in data) / len(data)
     say(f"{len(data)} keys of {len(programs)} timbres; the analysis alone nulls at {null:.1f} dB")
     description = "Many timbres of FluidR3 in one network, and everything that lies between them."
@@ -231,6 +246,8 @@ def _prepare_nnss(arguments: argparse.Namespace, device: torch.device) -> _Job:
     names = {field.name for field in dataclasses.fields(config)} - {"program", "learning_rate"}
     given = {name: getattr(arguments, name, None) for name in names}
     config = replace(config, **{name: value for name, value in given.items() if value is not None})
+    if arguments.bins is None:  # a shorter frame has fewer
+        config = replace(config, bins=min(config.bins, max(1, config.length * config.oversampling // 2)))
     description = "Neural Spectral Synthesis: two sines in, complex spectrum bins out."
     return _Job(NnssTask(config, device), description, arguments.program, config.to_json(), config.learning_rate)
 
@@ -249,7 +266,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.card:
         _write_card(arguments, instrument, results)
     if arguments.json:
-        print(json.dumps(results, indent=1))
+        print(json.dumps(_finite(results), indent=1))
     return 0
 
 
@@ -309,10 +326,19 @@ def _worst(rows: list[dict[str, Any]], names: Iterable[str]) -> dict[str, Any]:
     """The key that differs most in each figure, and by how much."""
     worst = {}
     for name in names:
-        sizes = [abs(row[name]) for row in rows]
+        sizes = [math.inf if math.isnan(row[name]) else abs(row[name]) for row in rows]
         row = rows[sizes.index(max(sizes))]
         worst[f"worst_{name}"] = {"key": row["key"], "value": row[name]}
     return worst
+
+
+def _finite(value: Any) -> Any:
+    """The same with null in place of what is no number: JSON has no word for it."""
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _show(result: dict[str, Any], quiet: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import InstrumentError
+from engine.errors import InputFileError, InstrumentError
 from engine.instrument import Instrument
 from engine.midi.channel import DRUM_CHANNEL
 from engine.midi.events import Kind, note_off, note_on
@@ -59,12 +59,17 @@ def evaluate_file(
 ) -> dict[str, Any]:
     """All metrics of one MIDI file; both sides play it on the teacher's grid of 64 samples, without drums.
 
-    pitch_cents: the largest interval, up or down, between one-second notes of the keys that the file uses.
+    pitch_cents: the largest interval, up or down, between one-second notes of the keys that the file uses; not a
+    number where one of them has no partial in common with its teacher. Raises InputFileError where there is silence.
     """
     score = _gridded(path, instrument)
-    figures = compare(*both_renderings(instrument, path, teacher, knobs))
+    try:
+        figures = compare(*both_renderings(instrument, path, teacher, knobs))
+    except ValueError as error:
+        raise InputFileError(f"{path.name} cannot be compared: instrument or teacher is silent in it") from error
     keys = sorted({event.number for event in score.events if event.kind is Kind.NOTE_ON})
-    worst = max((abs(f.pitch_cents) for f in evaluate_keys(instrument, teacher, keys)), default=math.nan)
+    cents = [abs(figure.pitch_cents) for figure in evaluate_keys(instrument, teacher, keys)]
+    worst = math.nan if any(map(math.isnan, cents)) else max(cents, default=math.nan)
     return {
         "file": path.name, "instrument": instrument.name, "seconds": round(score.seconds, 2),
         "logmel_l1_db": figures.logmel_l1_db, "mss_db": figures.mss_db, "convergence": figures.convergence,

@@ -11,8 +11,8 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -64,8 +64,10 @@ class FitConfig:
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.minutes is None):
             raise ValueError("give either steps or minutes")
-        if (self.steps or self.minutes or 0) <= 0:
+        if not 0 < (self.steps or self.minutes or 0) < math.inf:
             raise ValueError("steps or minutes must be over 0")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"a learning rate of {self.learning_rate:g} is not over 0")
 
     def progress(self, step: int, seconds: float) -> float:
         """Share of the fitting that is done."""
@@ -85,6 +87,8 @@ class Progress:
     seconds: float = 0.0
     losses: list[tuple[int, float]] | None = None  # (step, mean loss since the last entry)
     figures: list[tuple[int, dict[str, float]]] | None = None
+    settings: str = ""
+    recent: list[Tensor] = field(default_factory=list)  # losses since the last entry
 
     def __post_init__(self) -> None:
         self.losses = self.losses or []
@@ -107,22 +111,29 @@ def choose_device(wanted: str) -> tuple[torch.device, str]:
     return torch.device(wanted), f"fitting on {wanted}, as asked"
 
 
-def fit(task: Task, folder: Path, config: FitConfig, report: Callable[[str], None]) -> Progress:
+def fit(
+    task: Task, folder: Path, config: FitConfig, report: Callable[[str], None], settings: str = ""
+) -> Progress:  # fmt: skip
     """Fit until the configured end; resume where `folder` holds a checkpoint.
 
-    Raises FitError where the checkpoint is another model's. A KeyboardInterrupt saves before it is passed on.
+    settings: what is fitted, in any words; a run that was begun with other ones is not gone on with.
+    Raises FitError where the checkpoint is another model's, or when the loss is no number any more; the last good
+    checkpoint is kept then. A KeyboardInterrupt saves before it is passed on.
     """
     folder.mkdir(parents=True, exist_ok=True)
     optimiser = torch.optim.Adam(task.model.parameters(), lr=config.learning_rate)
     rng = np.random.default_rng(config.seed)
-    progress = Progress()
+    progress = Progress(settings=settings)
     if (folder / CHECKPOINT).exists():
-        progress = _load(folder / CHECKPOINT, task.model, optimiser, rng)
+        progress = _load(folder / CHECKPOINT, task.model, optimiser, rng, settings)
         report(f"resuming at step {progress.step}, after {_duration(progress.seconds)}")
     try:
         _run(task, folder, config, report, optimiser, rng, progress)
     finally:
-        _save(folder / CHECKPOINT, task.model, optimiser, rng, progress)
+        if all(bool(weights.isfinite().all()) for weights in task.model.parameters()):
+            with suppress(FitError):
+                _note_loss(progress)
+            _save(folder / CHECKPOINT, task.model, optimiser, rng, progress)
         draw_curve(progress, folder / "loss.png")
     return progress
 
@@ -134,7 +145,6 @@ def _run(
     assert progress.losses is not None and progress.figures is not None
     began, before = time.monotonic(), progress.seconds
     saved = reported = validated = began
-    recent: list[Tensor] = []
     first = progress.step
     while (done := config.progress(progress.step, progress.seconds)) < 1:
         for group in optimiser.param_groups:
@@ -144,27 +154,38 @@ def _run(
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(task.model.parameters(), config.clip)
         optimiser.step()
-        recent.append(loss.detach())
+        progress.recent.append(loss.detach())
         progress.step += 1
         now = time.monotonic()
         progress.seconds = before + now - began
         if now - reported > config.report_seconds:
-            mean = float(torch.stack(recent).mean())
-            if not math.isfinite(mean):
-                raise FitError(f"the loss is no number any more at step {progress.step}: try a lower --learning-rate")
-            progress.losses.append((progress.step, mean))
+            mean = _note_loss(progress)
             pace = (now - began) / (progress.step - first)
             left = _left(config, progress, pace)
             report(f"step {progress.step}  {done:4.0%}  loss {mean:.4f}  {pace:.3f} s/step  {_duration(left)} left")
-            recent, reported = [], now
+            reported = now
         if now - saved > config.checkpoint_seconds:
+            _note_loss(progress)
             _save(folder / CHECKPOINT, task.model, optimiser, rng, progress)
             draw_curve(progress, folder / "loss.png")
             saved = now
         if now - validated > config.validate_seconds:
             _validate(task, progress, report)
             validated = time.monotonic()
+    _note_loss(progress)
     _validate(task, progress, report)
+
+
+def _note_loss(progress: Progress) -> float:
+    """Take down the mean of the steps since the last time, if any. Raises FitError where it is no number."""
+    assert progress.losses is not None
+    if progress.recent:
+        mean = float(torch.stack(progress.recent).mean())
+        if not math.isfinite(mean):
+            raise FitError(f"the loss is no number any more at step {progress.step}: try a lower --learning-rate")
+        progress.losses.append((progress.step, mean))
+        progress.recent.clear()
+    return progress.losses[-1][1] if progress.losses else math.nan
 
 
 def _validate(task: Task, progress: Progress, report: Callable[[str], None]) -> None:
@@ -210,32 +231,36 @@ def _save(
     tensors["torch_rng"] = torch.get_rng_state()
     text = {
         "step": progress.step, "seconds": progress.seconds, "losses": progress.losses, "figures": progress.figures,
-        "rng": rng.bit_generator.state,
+        "rng": rng.bit_generator.state, "settings": progress.settings,
     }  # fmt: skip
     partial = path.with_suffix(".part")
     save_file(tensors, partial, metadata={"progress": json.dumps(text)})
     partial.replace(path)
 
 
-def _load(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, rng: np.random.Generator) -> Progress:
+def _load(
+    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, rng: np.random.Generator, settings: str
+) -> Progress:
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
             text: dict[str, Any] = json.loads(file.metadata()["progress"])
+        if text.get("settings", settings) != settings:  # runs of older versions do not say
+            raise FitError(f"{path.parent} holds a run with other settings: name another folder, or delete it")
         model.load_state_dict({n[len("model.") :]: t for n, t in tensors.items() if n.startswith("model.")})
-    except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimiser."):
+                _, index, key = name.split(".", 2)
+                state.setdefault(int(index), {})[key] = tensor
+        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+        torch.set_rng_state(tensors["torch_rng"])
+        rng.bit_generator.state = text["rng"]
+        losses = [(int(s), float(x)) for s, x in text["losses"]]
+        figures = [(int(s), dict(x)) for s, x in text["figures"]]
+        return Progress(int(text["step"]), float(text["seconds"]), losses, figures, settings)
+    except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise FitError(f"{path} cannot be resumed: it is damaged or belongs to another model") from error
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimiser."):
-            _, index, key = name.split(".", 2)
-            state.setdefault(int(index), {})[key] = tensor
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    torch.set_rng_state(tensors["torch_rng"])
-    rng.bit_generator.state = text["rng"]
-    losses = [(int(s), float(x)) for s, x in text["losses"]]
-    figures = [(int(s), dict(x)) for s, x in text["figures"]]
-    return Progress(int(text["step"]), float(text["seconds"]), losses, figures)
 
 
 def draw_curve(progress: Progress, path: Path) -> None:

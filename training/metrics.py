@@ -115,7 +115,7 @@ def pitch_cents(sound: Mono, teacher: Mono) -> float:
     rest = b.copy()
     for _ in range(8):
         peak = int(rest.argmax())
-        if rest[peak] < 0.03 * b.max():
+        if rest[peak] <= 0.03 * b.max():
             break
         low, high = max(1, peak - width), peak + width + 1
         rest[low:high] = 0

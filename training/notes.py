@@ -12,19 +12,20 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from engine.partials import PartialSynthesis
 from training.analysis import EnvelopeFit, find_tuning, lay_carriers
-from training.teacher import BLOCK, Teacher
+from training.jobs import run_jobs
+from training.teacher import BLOCK, Teacher, soundfont_tag
 
 FORMAT = 3  # of the cached files: raised whenever their meaning changes
 POWER = 0.4
@@ -207,21 +208,27 @@ def load_key(config: NotesConfig, key: int, path: Path) -> KeyData:
 def make_notes(
     config: NotesConfig, cache: Path, report: Callable[[str], None], workers: int = 2
 ) -> tuple[Sequence[KeyData], float]:
-    """All keys' data and the velocity exponent; what is not in the cache yet is rendered and analysed.
+    """All keys' data and the velocity exponent; what is not in the cache yet, or damaged, is rendered and analysed.
 
     About 4 MB a key. Raises TeacherError where the teacher is missing.
     """
-    folder = cache / f"notes-{config.digest()}"
+    folder = cache / f"notes-{config.digest()}{soundfont_tag()}"
     folder.mkdir(parents=True, exist_ok=True)
     with Teacher(config.program, sample_rate=config.sample_rate) as teacher:
         exponent = velocity_exponent(config, teacher)
     paths = {key: folder / f"key{key:03d}.safetensors" for key in config.keys}
-    missing = [key for key, path in paths.items() if not path.exists()]
+    found = {key: _cached(config, key, path) for key, path in paths.items()}
+    missing = [key for key, data in found.items() if data is None]
     if missing:
         report(f"rendering and analysing {len(missing)} keys into {folder}")
-        with ProcessPoolExecutor(workers) as pool:
-            jobs = [pool.submit(make_key, config, key, exponent, paths[key]) for key in missing]
-            for done, job in enumerate(jobs, 1):
-                job.result()
-                report(f"  {done} of {len(missing)} keys")
-    return [load_key(config, key, path) for key, path in paths.items()], exponent
+        calls = [(config, key, exponent, paths[key]) for key in missing]
+        run_jobs(make_key, calls, workers, lambda done: report(f"  {done} of {len(missing)} keys"))
+    return [data or load_key(config, key, paths[key]) for key, data in found.items()], exponent
+
+
+def _cached(config: NotesConfig, key: int, path: Path) -> KeyData | None:
+    """A key's data, or None where its file is missing or damaged: it is made again."""
+    try:
+        return load_key(config, key, path)
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError):
+        return None

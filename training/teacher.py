@@ -53,6 +53,12 @@ def find_soundfont() -> Path:
     )
 
 
+def soundfont_tag() -> str:
+    """What is added to the name of cached data: nothing for FluidR3, else which SoundFont it comes from."""
+    path = find_soundfont()
+    return "" if path.name == Path(SOUNDFONTS[0]).name else f"-{path.stem}-{path.stat().st_size}"
+
+
 class Teacher:
     """One General MIDI program of a SoundFont, dry: reverb and chorus are off."""
 
@@ -70,6 +76,10 @@ class Teacher:
             self.close()
             raise TeacherError(f"{path} is not a SoundFont that FluidSynth can load")
         self._preset = (bank, program)
+        self.reset()
+        # The very first note of a synthesiser begins a little differently from all later ones: let it pass unheard.
+        self._synth.noteon(0, 60, 1)
+        self._fetch(BLOCK)
         self.reset()
 
     def __enter__(self) -> Self:

@@ -12,21 +12,22 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from engine.partials import PartialSynthesis
 from engine.units import key_to_hz
 from training.analysis import EnvelopeFit, Tuning, find_tuning
+from training.jobs import run_jobs
 from training.notes import POWER, TaughtNote, mid_side, trim
-from training.teacher import BLOCK, Teacher
+from training.teacher import BLOCK, Teacher, soundfont_tag
 
 FORMAT = 2
 PROGRAMS = {
@@ -198,21 +199,34 @@ def load_key(config: TimbresConfig, timbre: int, key: int, path: Path) -> Timbre
 def make_timbres(
     config: TimbresConfig, cache: Path, report: Callable[[str], None], workers: int = 2
 ) -> Sequence[TimbreKey]:
-    """All timbres' data; what is not in the cache yet is rendered and analysed."""
-    folder = cache / f"timbres-{config.digest()}"
+    """All timbres' data; what is not in the cache yet, or damaged, is rendered and analysed."""
+    folder = cache / f"timbres-{config.digest()}{soundfont_tag()}"
     folder.mkdir(parents=True, exist_ok=True)
     paths = {
         (timbre, program, key): folder / f"program{program:03d}-key{key:03d}.safetensors"
         for timbre, program in enumerate(config.programs.values())
         for key in config.anchors
     }
-    missing = [(program, key, path) for (_, program, key), path in paths.items() if not path.exists()]
+    found = {place: _cached(config, place[0], place[2], path) for place, path in paths.items()}
+    missing = [place for place, data in found.items() if data is None]
     if missing:
         report(f"rendering and analysing {len(missing)} keys into {folder}")
-        with ProcessPoolExecutor(workers) as pool:
-            jobs = [pool.submit(make_key, config, program, key, path) for program, key, path in missing]
-            for done, job in enumerate(jobs, 1):
-                job.result()
-                if done % 10 == 0 or done == len(jobs):
-                    report(f"  {done} of {len(missing)} keys")
-    return [load_key(config, timbre, key, path) for (timbre, _, key), path in paths.items()]
+
+        def tell(done: int) -> None:
+            if done % 10 == 0 or done == len(missing):
+                report(f"  {done} of {len(missing)} keys")
+
+        calls = [(config, program, key, paths[timbre, program, key]) for timbre, program, key in missing]
+        run_jobs(make_key, calls, workers, tell)
+    return [
+        data or load_key(config, timbre, key, paths[timbre, program, key])
+        for (timbre, program, key), data in found.items()
+    ]
+
+
+def _cached(config: TimbresConfig, timbre: int, key: int, path: Path) -> TimbreKey | None:
+    """A key's data, or None where its file is missing or damaged: it is made again."""
+    try:
+        return load_key(config, timbre, key, path)
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError):
+        return None

@@ -34,6 +34,7 @@ class AudioWriter:
             raise OutputFileError(f"{self.path.name} cannot be written: its name must end in .wav or .flac")
         if self.rate not in RATES:
             raise OutputFileError(f"a file cannot have {self.rate} Hz: the rate is in {RATES[0]}..{RATES[-1]}")
+        self._frames = 0
         self._part = self.path.with_name(f".{self.path.name}.part")
         self._resampler = None
         if self.rate != source_rate:
@@ -61,7 +62,7 @@ class AudioWriter:
         if self._resampler is not None:
             block = self._resampler.resample_chunk(block)
         try:
-            self._file.write(block)
+            self._append(block)
         except (OSError, soundfile.LibsndfileError) as error:
             self.abandon()
             raise self._failed(error) from error
@@ -70,12 +71,21 @@ class AudioWriter:
         """Finish the file and put it in place."""
         try:
             if self._resampler is not None:
-                self._file.write(self._resampler.resample_chunk(np.zeros((0, 2), np.float32), last=True))
+                self._append(self._resampler.resample_chunk(np.zeros((0, 2), np.float32), last=True))
+            if not self._frames:
+                self._append(np.zeros((1, 2), np.float32))  # a FLAC file without sound could not be read
             self._file.close()
+            # libsndfile does not tell where there was no room for the last block of a FLAC file.
+            if soundfile.info(self._part).frames != self._frames:
+                raise OSError("there was no room for its end")
             self._part.replace(self.path)
         except (OSError, soundfile.LibsndfileError) as error:
             self.abandon()
             raise self._failed(error) from error
+
+    def _append(self, block: Samples) -> None:
+        self._file.write(block)
+        self._frames += len(block)
 
     def abandon(self) -> None:
         """Remove what was written."""

@@ -10,6 +10,7 @@ from engine.units import db_to_gain
 LOOKAHEAD = 64  # samples of delay, 1.5 ms at 44.1 kHz
 CEILING_DB = -1.0
 RELEASE_SECONDS = 0.08
+UNHEARD = 1e-6  # of gain: less than a step of 16-bit sound
 
 
 class Limiter:
@@ -36,12 +37,14 @@ class Limiter:
     def process(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take (2, samples); return as many, delayed."""
         samples = block.shape[1]
+        if not samples:
+            return block
         peak = np.abs(block).max(axis=0)
         needed = np.concatenate([self._needed, np.minimum(1.0, self._ceiling / np.maximum(peak, 1e-9))])
         signal = np.concatenate([self._delayed, block], axis=1)
         self._needed, self._delayed = needed[-LOOKAHEAD:], signal[:, -LOOKAHEAD:]
         # An unlimited stretch, by far the most frequent, needs no arithmetic.
-        if self._gain > 1 - 1e-6 and needed.min() >= 1.0 and self._held.min() >= 1.0:
+        if self._gain == 1.0 and needed.min() >= 1.0 and self._held.min() >= 1.0:
             self.reduction = 1.0
             return signal[:, :samples]
         window = np.lib.stride_tricks.sliding_window_view(needed, LOOKAHEAD + 1)
@@ -56,7 +59,8 @@ class Limiter:
         """Gain that falls at once and recovers exponentially towards what is wanted."""
         gain, recover, out = self._gain, self._recover, np.empty_like(wanted)
         for index, target in enumerate(wanted.tolist()):
-            gain = min(target, 1 - (1 - gain) * recover)
+            recovered = 1 - (1 - gain) * recover
+            gain = min(target, recovered if recovered < 1 - UNHEARD else 1.0)  # rounding would keep it under 1
             out[index] = gain
         self._gain = gain
         return out

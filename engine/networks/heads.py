@@ -44,6 +44,8 @@ class PartialHead:
     def __post_init__(self) -> None:
         if not 0.05 <= self.power <= 1:
             raise ValueError(f"head power {self.power} is not in 0.05..1")
+        if not isinstance(self.channels, int) or not isinstance(self.carriers, int):
+            raise ValueError("a partial head's channels or carriers is not a whole number")
         if self.channels not in (1, 2) or not 1 <= self.carriers <= 1024:
             raise ValueError("a partial head has 1 or 2 channels and 1..1024 carriers")
         if not 0 <= self.velocity_exponent <= 8:
@@ -83,8 +85,8 @@ class BinHead:
     power: float
 
     def __post_init__(self) -> None:
-        if not 1 <= self.bins <= 1 << 16 or not 0 < self.power <= 1:
-            raise ValueError("a bin head has 1..65536 bins and a power in 0..1")
+        if not isinstance(self.bins, int) or not 1 <= self.bins <= 1 << 16 or not 0.01 <= self.power <= 1:
+            raise ValueError("a bin head has 1..65536 bins and a power in 0.01..1")
 
     @property
     def outputs(self) -> int:

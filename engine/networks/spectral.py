@@ -38,6 +38,8 @@ class NetworkConfig:
         for name, size in sizes.items():
             if not isinstance(size, int) or not 1 <= size <= MAX_SIZE:
                 raise ValueError(f"network {name} {size!r} is not a whole number in 1..{MAX_SIZE}")
+        if not all(isinstance(size, int) for size in (self.front, self.layers, self.context)):
+            raise ValueError("network front, layers or context is not a whole number")
         if not 0 <= self.front <= MAX_SIZE or not 1 <= self.layers <= 8 or not 0 <= self.context <= 64:
             raise ValueError("network front, layers or context is out of range")
         if self.cell not in CELLS:

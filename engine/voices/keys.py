@@ -42,6 +42,7 @@ TURN_FRAMES = 4
 CROSSFADE = 128
 FADE = 256  # samples in which a silenced voice ends
 SILENT = 3e-5  # amplitude, under -90 dB, that ends a voice
+LONGEST_WAIT = 1 << 30  # samples, when nothing is waited for
 LONGEST_ATTACK = 32  # frames in which a voice is not ended, however soft it is
 
 
@@ -143,10 +144,21 @@ class KeysBank:
 
     def render(self, samples: int) -> tuple[Samples, list[int]]:
         """The next samples (2, samples), and the numbers of the notes that have ended in them."""
+        parts: list[Samples] = []
+        ended: list[int] = []
+        left = samples
+        while left or not parts:
+            if let_go := [voice for voice in self._voices if voice.let_go]:
+                self._release(let_go)
+            count = min(left, self._turn())
+            part, gone = self._render(count)
+            parts.append(part)
+            ended += gone
+            left -= count
+        return np.concatenate(parts, axis=1), ended
+
+    def _render(self, samples: int) -> tuple[Samples, list[int]]:
         mix = np.zeros((2, samples), np.float32)
-        if let_go := [voice for voice in self._voices if voice.let_go]:
-            self._release(let_go)
-        self._turn()
         self._compute(samples)
         for voice in self._voices:
             self._sum(voice, samples)
@@ -252,22 +264,31 @@ class KeysBank:
         touch = self._touch_of(voice.channel)
         return replace(touch, semitones=np.repeat(touch.semitones, frames))
 
-    def _turn(self) -> None:
+    def _turn(self) -> int:
         """Let the network hear knobs that have moved, from the first frame on that has not begun.
 
-        A knob that goes on moving is followed every few frames: each time costs a window of every voice.
+        A knob that goes on moving is followed every few frames: each time costs a window of every voice. Returned are
+        the samples until the next voice may follow.
         """
-        turned = []
+        turned, wait = [], LONGEST_WAIT
         for voice in self._voices:
             latent = self._model.latent(self._touch_of(voice.channel))
-            if latent != voice.latent and (voice.summed >= voice.turned + TURN_FRAMES or not voice.summed):
-                voice.latent, voice.turned = latent, voice.summed
-                if voice.end > voice.summed:
-                    turned.append(voice)
+            if latent == voice.latent:
+                continue
+            # As many samples as it takes until so many frames have begun.
+            until = (voice.turned + TURN_FRAMES) * self._model.hop - self._model.length + 1 - voice.position
+            if until > 0 and voice.summed:
+                wait = min(wait, until)
+                continue
+            voice.latent, voice.turned = latent, voice.summed
+            voice.schedule = 0
+            if voice.end > voice.summed:
+                turned.append(voice)
         if turned:
             self._go_back(turned, [voice.summed for voice in turned])
             for voice in turned:
                 voice.stretches, voice.batch = None, 0
+        return wait
 
     def _release(self, voices: list[_Voice]) -> None:
         """Go back to the first frame that hears the release, and on from there with it; all voices in one batch."""
@@ -329,7 +350,12 @@ class KeysBank:
     def _victim(self) -> _Voice:
         """Whom to end for a new note: a released voice before a held one, the softest first."""
         candidates = [voice for voice in self._voices if voice.fade is None]
-        return min(candidates, key=lambda v: (v.note.release is None, v.windows[-1].level if v.windows else 1.0))
+        return min(candidates, key=lambda voice: (voice.note.release is None, self._level(voice)))
+
+    def _level(self, voice: _Voice) -> float:
+        """Level of what is heard now, however far the network has written ahead."""
+        frame = self._model.codec.first_frame_of(voice.position)
+        return next((window.level for window in voice.windows if window.first <= frame < window.end), 1.0)
 
 
 def _window_size(voice: _Voice) -> int:

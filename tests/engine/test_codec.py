@@ -137,3 +137,41 @@ def test_fractional_keys_lie_between():
 def test_settings_that_do_not_fit_are_refused(settings_):
     with pytest.raises(ValueError):
         NnssCodec(Stft(2048, 256), **settings_)
+
+
+@pytest.mark.parametrize("power", [0, -1, 1e-300, 1e300, float("nan")])
+def test_powers_that_no_network_could_undo_are_refused(power):
+    with pytest.raises(ValueError, match="power"):
+        NnssCodec(Stft(2048, 256), bins=1024, power=power)
+
+
+def spectra_of(codec, frames):
+    """Without the power normalisation, which lifts even rounding errors of silence into sight."""
+    return denormalise_power((frames[:, : codec.bins] + 1j * frames[:, codec.bins :]).astype(np.complex64), codec.power)
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "exact"])
+@pytest.mark.parametrize("oversampling", [2, 8])
+@pytest.mark.parametrize("cut", [1, 5, 13, 20])
+def test_an_oversampled_frame_knows_nothing_of_the_frames_beside_it(interpolation, oversampling, cut):
+    """Live playing asks for a few frames at a time; where a piece ends, its interpolation must not be heard."""
+    stft = Stft(512 * oversampling, 128 * oversampling)
+    codec = NnssCodec(stft, oversampling, bins=256, interpolation=interpolation)
+    note = Note(60, 90, 1900)
+    whole = spectra_of(codec, codec.frames(note, 0, 30))
+    parts = spectra_of(codec, np.concatenate([codec.frames(note, 0, cut), codec.frames(note, cut, 30 - cut)]))
+    assert np.abs(whole).max() > 0.1
+    assert np.abs(whole - parts).max() < 1e-7
+
+
+def test_linear_oversampling_droops_as_the_original_does_and_exact_does_not():
+    """Lines between samples are a triangle for a filter, whose response is a square of Dirichlet's kernel."""
+    n, hz, times = np.arange(4410), 15_000, 8
+    sine = np.sin(2 * np.pi * hz * n / RATE)
+    carrier = np.exp(-2j * np.pi * hz * np.arange(n.size * times) / (RATE * times))
+    inner = slice(1000 * times, 3940 * times)  # whole turns, away from the ends
+    kernel = np.sin(np.pi * hz / RATE) / (times * np.sin(np.pi * hz / RATE / times))
+    for interpolation, wanted_db in (("linear", 20 * np.log10(kernel**2)), ("exact", 0.0)):
+        codec = NnssCodec(Stft(4096, 512), oversampling=times, interpolation=interpolation)
+        level = 2 * abs((codec.oversample(sine) * carrier)[inner].mean())
+        assert 20 * np.log10(level) == pytest.approx(wanted_db, abs=0.02)

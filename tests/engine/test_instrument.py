@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 import shutil
 
@@ -11,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.errors import InstrumentError
 from engine.instrument import load_instrument, prove, save_instrument
-from engine.library import FOLDERS_VARIABLE, folder_of, instruments, open_instrument
+from engine.library import FOLDERS_VARIABLE, folder_of, instruments, open_instrument, user_folder
 from engine.midi.events import note_off, note_on
 from engine.synth import Synth
 
@@ -137,11 +138,19 @@ def test_another_networks_weights_are_refused(folder, change):
     ("path", "value"),
     [
         (["format"], 99), (["format"], "1"), (["kind"], "drum"), (["sample_rate"], 22_050), (["gain_db"], 1e9),
-        (["keys"], [60, 20]), (["keys"], [0, 500]), (["keys"], []), (["knobs"], ["nothing"]), (["codec", "type"], "mp3"),
-        (["codec", "hop"], 0), (["codec", "length"], "long"), (["network", "hidden"], 10**9), (["network", "layers"], -1),
-        (["network", "hidden"], 8192), (["head", "power"], 0), (["head", "carriers"], 11), (["codec", "first_key"], None),
-        (["metadata"], []), (["title"], 5),
+        (["keys"], [60, 20]), (["keys"], [0, 500]), (["keys"], []), (["knobs"], ["nothing"]),
+        (["codec", "type"], "mp3"), (["codec", "hop"], 0), (["codec", "length"], "long"),
+        (["codec", "first_key"], None), (["network", "hidden"], 10**9), (["network", "layers"], -1),
+        (["network", "hidden"], 8192), (["head", "power"], 0), (["head", "carriers"], 11), (["metadata"], []),
+        (["title"], 5),
+        # Numbers that nothing can be built or played with, though they look like others that can.
+        (["format"], 0), (["format"], -3), (["gain_db"], 10**400), (["gain_db"], float("nan")), (["knobs"], [["tune"]]),
+        (["codec", "length"], 1024.0), (["codec", "length"], 10**13), (["codec", "hop"], 256.0),
+        (["codec", "first_key"], -(10**6)), (["codec", "first_key"], 10**400), (["network", "context"], 8.0),
+        (["network", "layers"], 2.0), (["head", "carriers"], 10.0), (["head", "channels"], 2.0),
+        (["head", "velocity_exponent"], float("nan")),
     ],
+    ids=lambda part: repr(part)[:40],
 )  # fmt: skip
 def test_a_description_that_does_not_fit_is_refused(folder, path, value):
     file = folder / "instrument.json"
@@ -199,3 +208,87 @@ def test_a_broken_folder_is_listed_with_its_problem(folder, monkeypatch):
 def test_an_unknown_name_says_what_there_is():
     with pytest.raises(InstrumentError, match="piano"):
         open_instrument("harmonium")
+
+
+def leaves(value, path=()):
+    """Paths to everything in a description, the whole of it too."""
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, part in inner:
+        yield from leaves(part, (*path, name))
+
+
+@pytest.fixture(scope="module")
+def shelf(tiny, tiny_bins, fading, tmp_path_factory):
+    """Descriptions and weights of every kind of instrument."""
+    shelf = tmp_path_factory.mktemp("shelf")
+    for instrument in (tiny, tiny_bins, fading):
+        save_instrument(instrument, shelf / instrument.name, "")
+    return shelf
+
+
+any_json = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(-(10**30), 10**30), st.integers(-2, 300), st.floats(), st.text(max_size=5)
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
+    max_leaves=5,
+)  # fmt: skip
+
+
+@given(data=st.data(), name=st.sampled_from(["tiny", "bins", "fading"]))
+@settings(max_examples=150, deadline=None)
+def test_any_value_in_a_description_gives_an_instrument_that_plays_or_a_sentence(shelf, data, name):
+    path = shelf / name / "instrument.json"
+    description = json.loads(path.read_text())
+    place = data.draw(st.sampled_from(list(leaves(description))))
+    value = data.draw(any_json)
+    if place:
+        inner = description
+        for step in place[:-1]:
+            inner = inner[step]
+        inner[place[-1]] = value
+    else:
+        description = value
+    folder = shelf / "mutated"
+    folder.mkdir(exist_ok=True)
+    (folder / "instrument.json").write_text(json.dumps(description))
+    shutil.copyfile(shelf / name / "weights.safetensors", folder / "weights.safetensors")
+    try:
+        instrument = load_instrument(folder)
+    except InstrumentError as error:
+        assert "\n" not in str(error)
+        return
+    synth = Synth(instrument)
+    synth.schedule(event for key in (0, 60, 127) for event in (note_on(0, key, 100), note_off(500, key)))
+    assert np.isfinite(synth.render(2000)).all()
+
+
+def test_a_sound_that_is_no_number_proves_nothing(folder):
+    """Weights may be finite and what comes of them not: infinite levels cancel to NaN, and NaN compares as no error."""
+    tensors = load_file(folder / "weights.safetensors")
+    tensors["reference"] = torch.full_like(tensors["reference"], 3e38)
+    save_file(tensors, folder / "weights.safetensors")
+    with np.errstate(all="ignore"), pytest.raises(InstrumentError, match="does not sound as it did"):
+        prove(load_instrument(folder), folder)
+
+
+def test_a_proof_of_another_instrument_is_refused(folder, shelf):
+    shutil.copyfile(shelf / "bins" / "proof.safetensors", folder / "proof.safetensors")
+    with pytest.raises(InstrumentError, match="another instrument"):
+        prove(load_instrument(folder), folder)
+
+
+def test_an_instrument_may_be_opened_by_its_path(folder):
+    assert open_instrument(str(folder)).name == "tiny"
+
+
+def test_folders_that_are_not_there_do_not_matter(folder, monkeypatch, tmp_path):
+    monkeypatch.setenv(FOLDERS_VARIABLE, os.pathsep.join(["", str(tmp_path / "nowhere"), str(folder.parent)]))
+    assert open_instrument("tiny").name == "tiny"
+
+
+def test_the_players_own_instruments_are_found(folder, own_folders):
+    shutil.copytree(folder, user_folder() / "mine")
+    assert user_folder().is_relative_to(own_folders)
+    assert open_instrument("mine").name == "mine"

@@ -127,3 +127,37 @@ def test_a_bin_head_undoes_the_power_normalisation():
 def test_heads_out_of_range_are_refused(arguments):
     with pytest.raises(ValueError):
         PartialHead(*arguments)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_replayed_to_its_end_a_window_ends_as_it_did(cell, layers):
+    network = LookaheadRecurrent(6, 5, layers, cell)
+    begin = [tuple(torch.randn(1, 1, 5) for _ in state) for state in network.zero_states(1)]
+    _, after, fed = network.window(torch.randn(1, 9 + 4, 6), 9, begin)
+    for a, b in zip(network.replay([fed], [9], [begin])[0], after, strict=True):
+        assert all(torch.allclose(p, q, atol=1e-6) for p, q in zip(a, b, strict=True))
+    # On the way there: to some frame, and from there on over what the window was fed with.
+    for count in range(1, 9):
+        middle = network.replay([fed], [count], [begin])
+        rest = [layer[:, count:] for layer in fed]
+        for a, b in zip(network.replay([rest], [9 - count], middle)[0], after, strict=True):
+            assert all(torch.allclose(p, q, atol=1e-6) for p, q in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("change", [{"front": 2.0}, {"layers": 2.0}, {"context": 8.0}, {"outputs": "4"}])
+def test_sizes_are_whole_numbers(change):
+    with pytest.raises(ValueError, match="whole number"):
+        NetworkConfig(**({"features": 6, "outputs": 4} | change))
+
+
+@pytest.mark.parametrize("arguments", [(257.0, 0.5), (0, 0.5), (257, 0), (257, 1e-300), (257, 2), (257, float("nan"))])
+def test_bin_heads_out_of_range_are_refused(arguments):
+    with pytest.raises(ValueError, match="bin head"):
+        BinHead(*arguments)
+
+
+@pytest.mark.parametrize("arguments", [(0.4, 2, 2.0, 3), (0.4, 2, 2, 3.0)])
+def test_partial_heads_have_whole_numbers_of_channels_and_carriers(arguments):
+    with pytest.raises(ValueError, match="whole number"):
+        PartialHead(*arguments)

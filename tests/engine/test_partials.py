@@ -70,3 +70,9 @@ def test_damaged_tables_are_refused(hz):
 def test_a_hop_must_be_a_quarter():
     with pytest.raises(ValueError):
         PartialSynthesis(1024, 128, RATE)
+
+
+@pytest.mark.parametrize("first_key", [-1, 128, -(10**6)])
+def test_a_table_begins_at_a_key(first_key):
+    with pytest.raises(ValueError, match="first key"):
+        CarrierTable(first_key, np.array([[260.0]]), np.array([[1]]))

@@ -119,6 +119,9 @@ class KeysTask(LiveTask):
                 velocity = int(rng.integers(20, 128))
                 release = int(np.exp(rng.uniform(np.log(0.15), np.log(3))) * notes.sample_rate) // BLOCK * BLOCK
                 key = self._data[row].key
+                taught = {note.velocity for note in self._data[row].notes}
+                while velocity in taught:
+                    velocity = velocity + 1 if velocity < 127 else 20
                 sound = teacher.notes([(0, release, key, velocity)], release + notes.sample_rate)
                 held_out.append(_HeldOut(int(row), Note(key, velocity, release), mid_side(sound)))
         return held_out

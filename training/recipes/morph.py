@@ -163,9 +163,11 @@ class MorphTask(LiveTask):
                     velocity = int(rng.integers(30, 128))
                     release = round(float(np.exp(rng.uniform(np.log(0.2), np.log(2)))) * timbres.sample_rate)
                     release = release // BLOCK * BLOCK
-                    key = timbres.anchors[int(place)]
+                    row, key = index * anchors + int(place), timbres.anchors[int(place)]
+                    taught = {note.velocity for note in self._data[row].notes}
+                    while velocity in taught:
+                        velocity = velocity + 1 if velocity < 127 else 30
                     sound = teacher.notes([(0, release, key, velocity)], release + timbres.sample_rate // 2)
-                    row = index * anchors + int(place)
                     held_out.append(_HeldOut(row, Note(key, velocity, release), mid_side(sound)))
         return held_out
 
