@@ -131,7 +131,7 @@ def _untouched(score: Score) -> list[Event]:
     moved = {(event.kind, event.channel, event.number) for event in score.events}
     events: list[Event] = []
     for kind, channel, number in sorted(moved, key=lambda row: (row[0].value, *row[1:])):
-        if kind is Kind.CONTROL and number == DATA_MSB:
+        if kind is Kind.CONTROL and number in (DATA_MSB, DATA_LSB):
             steps = ((RPN_MSB, 0), (RPN_LSB, 0), (DATA_MSB, BEND_RANGE), (RPN_MSB, 127), (RPN_LSB, 127))
             events += [control(0, step, value, channel) for step, value in steps]
         elif kind is Kind.CONTROL and number < ALL_SOUND_OFF and number not in PARAMETERS:

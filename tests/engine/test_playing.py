@@ -80,8 +80,8 @@ def test_pause_and_stop_end_every_note(tiny, score):
     assert engine.snapshot.score_position == 0
 
 
-def test_the_live_engine_sounds_as_the_offline_rendering(tiny, score):
-    engine = LiveEngine(tiny)
+def test_the_live_engine_sounds_as_the_offline_rendering(fading, score):
+    engine = LiveEngine(fading)
     engine.open_score(score)
     engine.play()
     parts = []
@@ -89,8 +89,8 @@ def test_the_live_engine_sounds_as_the_offline_rendering(tiny, score):
         parts.append(engine.render(200))
         engine.look_ahead()
     live = np.concatenate(parts)
-    offline = render_array(score, tiny, RenderOptions({}))
-    delay = Synth(tiny).delay
+    offline = render_array(score, fading, RenderOptions({}))
+    delay = Synth(fading).delay
     length = min(len(live) - delay, len(offline))
     assert np.abs(live[delay : delay + length] - offline[:length]).max() < 1e-4
 
@@ -199,24 +199,24 @@ def test_a_disk_without_room_is_said_and_nothing_is_left(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_old_file_survives_a_rendering_that_is_cancelled(tiny, score, tmp_path):
+def test_an_old_file_survives_a_rendering_that_is_cancelled(fading, score, tmp_path):
     path = tmp_path / "x.wav"
     path.write_bytes(b"old")
-    assert not render_file(score, tiny, path, RenderOptions({}), lambda done: done < 0.5)
+    assert not render_file(score, fading, path, RenderOptions({}), lambda done: done < 0.5)
     assert path.read_bytes() == b"old"
-    assert render_file(score, tiny, path, RenderOptions({}))
+    assert render_file(score, fading, path, RenderOptions({}))
     assert soundfile.info(path).frames >= 8000
 
 
-def test_progress_rises_to_one(tiny, score, tmp_path):
+def test_progress_rises_to_one(fading, score, tmp_path):
     shares = []
-    render_file(score, tiny, tmp_path / "x.wav", RenderOptions({}), lambda done: not shares.append(done))
+    render_file(score, fading, tmp_path / "x.wav", RenderOptions({}), lambda done: not shares.append(done))
     assert shares == sorted(shares)
     assert shares[-1] == 1
 
 
-def test_rendering_begins_with_the_first_note_whatever_the_limiter_delays(tiny, score):
-    limited, plain = (render_array(score, tiny, RenderOptions({}, limiter=on)) for on in (True, False))
+def test_rendering_begins_with_the_first_note_whatever_the_limiter_delays(fading, score):
+    limited, plain = (render_array(score, fading, RenderOptions({}, limiter=on)) for on in (True, False))
     length = min(len(limited), len(plain))
     assert np.array_equal(limited[:length], plain[:length])
 

@@ -1,0 +1,182 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.midi.events import bend, control, knob, note_off, note_on
+from engine.synth import Synth
+from engine.voices.keys import FADE, SILENT, KeysBank
+from tests.engine.test_timbres import make_instrument
+
+BLOCK = 256
+
+
+def render(instrument, events, samples, sizes=(BLOCK,), looks=0, **options):
+    """`looks`: how many pieces of the future an idle moment between two blocks has time for."""
+    synth = Synth(instrument, limiter=False, live=looks > 0, **options)
+    synth.schedule(events)
+    parts = []
+    while synth.position < samples:
+        parts.append(synth.render(min(sizes[len(parts) % len(sizes)], samples - synth.position)))
+        for _ in range(looks):
+            if not synth.look_ahead():
+                break
+    return np.concatenate(parts)
+
+
+def ends(bank, blocks, size=BLOCK):
+    """Numbers of the notes that end within some blocks."""
+    return [number for _ in range(blocks) for number in bank.render(size)[1]]
+
+
+keys, times = st.integers(30, 90), st.integers(0, 6000)
+played = st.lists(
+    st.one_of(
+        st.builds(note_on, times, keys, st.integers(1, 127)),
+        st.builds(note_on, times, keys, st.integers(1, 127)),
+        st.builds(note_off, times, keys),
+        st.builds(control, times, st.sampled_from([1, 7, 10, 11, 64, 66, 67, 120, 123]), st.integers(0, 127)),
+        st.builds(bend, times, st.integers(-8192, 8191)),
+        st.builds(knob, times, st.sampled_from(["brightness", "stretch", "decay"]), st.floats(-1, 1)),
+    ),
+    max_size=24,
+)
+
+
+@given(events=played, sizes=st.lists(st.integers(30, 2500), min_size=1, max_size=6), looks=st.integers(0, 9))
+@settings(max_examples=40, deadline=None)
+def test_few_voices_are_shared_alike_whatever_the_blocks_and_however_far_ahead(fading, events, sizes, looks):
+    """Which voice gives way to a new note is part of the sound."""
+    wanted = render(fading, events, 9000, polyphony=3)
+    assert np.abs(render(fading, events, 9000, sizes, looks, polyphony=3) - wanted).max() < 1e-4
+
+
+def test_a_voice_that_gives_way_is_chosen_by_what_is_heard_not_by_what_is_foreseen(tiny):
+    """Many notes on few voices: the network has written further ahead in live playing than in rendering a file."""
+    rng = np.random.default_rng(0)
+    events, now = [], 0
+    for _ in range(60):
+        now += int(rng.integers(1, 3000))
+        key = int(rng.integers(36, 97))
+        events.append(note_on(now, key, int(rng.integers(1, 128))))
+        if rng.random() < 0.7:
+            events.append(note_off(now + int(rng.integers(1, 9000)), key))
+    wanted = render(tiny, events, now, polyphony=5)
+    assert np.abs(wanted).max() > 0.01
+    assert np.abs(render(tiny, events, now, looks=9, polyphony=5) - wanted).max() < 1e-4
+
+
+@pytest.mark.parametrize("count", [1, 4, 12])
+@pytest.mark.parametrize("size", [64, 333])
+def test_keys_let_go_together_in_live_playing_sound_as_in_a_file(fading, count, size):
+    struck = [note_on(40 * index, 42 + 3 * index, 127) for index in range(count)]
+    events = [*struck, *(note_off(600, 42 + 3 * index) for index in range(count))]
+    wanted = render(fading, events, 6000)
+    assert np.abs(render(fading, struck, 6000) - wanted).max() > 1e-3  # the release is heard
+    assert np.abs(render(fading, events, 6000, (size,), looks=9) - wanted).max() < 1e-4
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_knobs_that_the_network_hears_are_followed_alike_whatever_the_blocks(seed):
+    """They move on while the network still follows the last move: when it looks again must not depend on blocks."""
+    instrument, rng = make_instrument(), np.random.default_rng(seed)
+    events, now = [note_on(100, 60, 90), note_on(3100, 67, 70), note_off(9000, 60)], 100
+    while now < 12_000:
+        now += int(rng.integers(20, 2000))
+        events.append(knob(now, f"latent{rng.integers(1, 4)}", float(rng.uniform(-2, 2))))
+    wanted = render(instrument, events, 15_000)
+    for sizes, looks in (((64,), 0), ((4096,), 0), ((37, 2000), 1), ((256,), 9)):
+        assert np.abs(render(instrument, events, 15_000, sizes, looks) - wanted).max() < 1e-4, (sizes, looks)
+
+
+def test_every_note_ends_once_and_after_the_last_one_there_is_silence(fading):
+    bank = KeysBank(fading.model, fading.keys)
+    for number in range(6):
+        bank.start(number, 45 + 5 * number, 90)
+    for number in (0, 2, 4):
+        bank.release(number)
+    ended = ends(bank, 60)
+    assert sorted(ended) == list(range(6))
+    assert bank.sounding == 0
+    sound, gone = bank.render(500)
+    assert not sound.any()
+    assert not gone
+
+
+def test_what_is_cut_off_at_a_notes_end_cannot_be_heard(fading):
+    """A voice ends when all that is left of it lies under -90 dB of full scale."""
+    synth = Synth(fading, limiter=False)
+    synth.schedule([note_on(0, 60, 127), note_off(900, 60)])
+    last = np.zeros((1, 2))
+    while synth.position == 0 or synth.sounding:
+        block = synth.render(16)
+        if synth.sounding:
+            last = block
+    assert np.abs(last).max() < 2 * SILENT
+
+
+def test_a_released_voice_gives_way_before_a_held_one(fading):
+    bank = KeysBank(fading.model, fading.keys, polyphony=3)
+    for number, key in enumerate((50, 57, 64)):
+        assert bank.start(number, key, 100) == []
+        bank.render(64)
+    bank.release(1)
+    bank.render(300)
+    assert bank.start(3, 70, 100) == [1]
+
+
+def test_of_held_voices_the_softest_gives_way(fading):
+    bank = KeysBank(fading.model, fading.keys, polyphony=3)
+    for number, velocity in enumerate((100, 12, 127)):
+        bank.start(number, 60, velocity)
+    bank.render(500)
+    assert bank.start(3, 70, 100) == [1]
+
+
+@pytest.mark.parametrize("polyphony", [1, 2, 5])
+def test_never_more_voices_than_allowed_but_for_those_that_fade(fading, polyphony):
+    bank = KeysBank(fading.model, fading.keys, polyphony)
+    alive = set()
+    for number in range(12):
+        alive -= set(bank.start(number, 45 + number, 90))
+        alive.add(number)
+        assert len(alive) <= polyphony
+        alive -= set(ends(bank, 1, FADE))
+        assert bank.sounding == len(alive)  # a fade lasts no longer
+        assert bank.sounding <= polyphony
+
+
+def test_a_silenced_note_is_gone_after_its_fade(fading):
+    bank = KeysBank(fading.model, fading.keys)
+    bank.start(0, 60, 127)
+    bank.render(700)
+    bank.silence(0)
+    fade, ended = bank.render(FADE)
+    assert ended == [0]
+    assert np.abs(np.diff(fade, axis=1)).max() < 0.05  # no step
+    assert not bank.render(100)[0].any()
+
+
+def test_looking_ahead_comes_to_an_end(fading):
+    bank = KeysBank(fading.model, fading.keys, live=True)
+    assert not bank.look_ahead()
+    for number in range(9):
+        bank.start(number, 45 + number, 90)
+    bank.render(64)
+    steps = 0
+    while bank.look_ahead():
+        steps += 1
+        assert steps < 100
+    assert steps > 0
+
+
+def test_a_touch_of_one_channel_leaves_the_others_alone(fading):
+    def second(touched):
+        bank = KeysBank(fading.model, fading.keys)
+        bank.start(0, 60, 100, channel=1)
+        bank.render(300)
+        bank.touch(touched, 0.0, 0.0, 0.0, {})
+        return bank.render(2000)[0]
+
+    assert np.abs(second(2)).max() > 0.01
+    assert not second(1)[:, 500:].any()
