@@ -171,8 +171,10 @@ def save_instrument(instrument: Instrument, folder: Path, card: str) -> None:
         tensors["carriers.harmonic"] = torch.from_numpy(model.carriers.harmonic)
         tensors["reference"] = torch.view_as_real(model.reference)
         description["codec"]["first_key"] = model.carriers.first_key
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS_FILE)
-    save_file(make_proof(instrument), folder / PROOF_FILE)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    for contents, name in ((weights, WEIGHTS_FILE), (make_proof(instrument), PROOF_FILE)):
+        save_file(contents, folder / name)
+        (folder / name).chmod(0o644)  # safetensors keeps it to the writer
     (folder / CARD_FILE).write_text(card, encoding="utf-8")
     # Last: a folder without a description is no instrument yet.
     (folder / JSON_FILE).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")

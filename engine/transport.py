@@ -80,7 +80,7 @@ class Transport:
         playing = self.playing
         self.pause()
         self.position = min(max(0, sample), self.score.length)
-        if playing:
+        if playing and self.position < self.score.length:
             self.play()
 
     def advance(self, now: int, samples: int) -> list[Event]:

@@ -274,18 +274,18 @@ class Session(QObject):
     def _load(self, name: str) -> None:
         import torch  # noqa: PLC0415
 
-        from engine.library import DEFAULT, open_instrument  # noqa: PLC0415
+        from engine.library import DEFAULT  # noqa: PLC0415
         from engine.live import LiveEngine, warm_up  # noqa: PLC0415
 
         torch.set_num_threads(1)
         torch.set_flush_denormal(True)
         try:
-            instrument = open_instrument(name)
+            instrument = _proved(name)
         except MusicNNError as error:
             if self.engine is not None or name == DEFAULT:
                 raise
             self.message.emit(_sentence(str(error)), True)
-            instrument = open_instrument(DEFAULT)
+            instrument = _proved(DEFAULT)
         warm_up(instrument)
         if self.engine is None:
             engine = LiveEngine(instrument)
@@ -469,6 +469,16 @@ class Session(QObject):
     def remember(self, **changes: object) -> None:
         """Change settings that belong to the window."""
         self.settings = replace(self.settings, **changes)  # type: ignore[arg-type]
+
+
+def _proved(name: str) -> Instrument:
+    """An instrument that sounds as it did when it was made: whatever its numbers are, they are no surprise."""
+    from engine.instrument import prove  # noqa: PLC0415
+    from engine.library import folder_of, open_instrument  # noqa: PLC0415
+
+    instrument = open_instrument(name)
+    prove(instrument, folder_of(name))
+    return instrument
 
 
 def _sentence(text: str) -> str:

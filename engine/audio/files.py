@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,7 @@ from engine.spectral import Samples
 
 SUFFIXES = {".wav": "WAV", ".flac": "FLAC"}
 SUBTYPE = "PCM_24"
+LEAST_FREE_BYTES = 1_000_000
 RATES = range(8_000, 192_001)
 
 
@@ -100,4 +102,6 @@ class AudioWriter:
             reason = f"there is no folder {folder}"
         elif not os.access(folder, os.W_OK):
             reason = f"the folder {folder} is write-protected"
+        elif shutil.disk_usage(folder).free < LEAST_FREE_BYTES:
+            reason = "the disk is full"
         return OutputFileError(f"{self.path} cannot be written: {reason}")
