@@ -348,7 +348,7 @@ class Session(QObject):
             return
         if self.settings.device and wanted[0].title != self.settings.device:
             self.message.emit(f"{self.settings.device} is not there: {wanted[0].title} is used.", True)
-        output = AudioOutput(self.engine.render, SAMPLE_RATE, self.engine.look_ahead)
+        output = AudioOutput(self.engine.render, SAMPLE_RATE, self.engine.look_ahead, self.engine.relaxed)
         try:
             output.open(wanted[0], self.settings.block)
         except MusicNNError:

@@ -17,8 +17,8 @@ from musicnn_gui.panels.spectrograms import SpectrogramsPanel
 from musicnn_gui.panels.transport import MIDI_SUFFIXES, TransportPanel
 from musicnn_gui.session import Session
 
-FRAME_MS = 16
-STATUS_FRAMES = 12
+FRAME_MS = 33  # drawing shares the interpreter with the render worker
+STATUS_FRAMES = 6
 
 
 class MainWindow(QMainWindow):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+PICTURE_SECONDS = 12.0  # more would hide what a second holds
 FIGURES = ("logmel_l1_db", "mss_db", "convergence", "null_snr_db", "pitch_cents")
 
 
@@ -80,7 +81,7 @@ def draw_spectrograms(
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  # slow to import
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    length = min(len(sound), len(teacher))
+    length = min(len(sound), len(teacher), round(PICTURE_SECONDS * sample_rate))
     a, b = sound[:length].mean(axis=1), teacher[:length].mean(axis=1)
     a = a * np.sqrt(np.mean(b**2) / (np.mean(a**2) + 1e-20))
     figure = Figure(figsize=(11, 9), layout="constrained")

@@ -16,7 +16,7 @@ from engine.instrument import Instrument
 from engine.midi.channel import DRUM_CHANNEL
 from engine.midi.events import Kind, note_off, note_on
 from engine.midi.files import Score, read_score
-from engine.render import RenderOptions, render_array
+from engine.render import RenderOptions, render_array, render_blocks
 from training.metrics import (
     attack_seconds,
     compare,
@@ -126,9 +126,21 @@ def play_both(
     """One note of the instrument and of its teacher, (samples, 2) each, with TAIL samples after the release."""
     length = release + TAIL
     score = Score((note_on(0, key, velocity), note_off(release, key)), length, instrument.sample_rate)
-    sound = render_array(score, instrument, RenderOptions(knobs or {}, limiter=False))
-    sound = np.pad(sound, ((0, max(0, length - len(sound))), (0, 0)))[:length] / np.float32(instrument.gain)
+    sound = render_start(score, instrument, knobs or {}, length) / np.float32(instrument.gain)
     return sound, teacher.notes([(0, release, key, velocity)], length)
+
+
+def render_start(score: Score, instrument: Instrument, knobs: Mapping[str, float], samples: int) -> NDArray[np.float32]:
+    """The first samples of a rendering, (samples, 2), with silence after its end; what comes later is not computed."""
+    blocks: list[NDArray[np.float32]] = []
+
+    def receive(block: NDArray[np.float32], done: float) -> bool:
+        blocks.append(block)
+        return sum(map(len, blocks)) < samples
+
+    render_blocks(score, instrument, RenderOptions(knobs, limiter=False), receive)
+    sound = np.concatenate(blocks)[:samples]
+    return np.pad(sound, ((0, samples - len(sound)), (0, 0)))
 
 
 def key_figures(key: int, sound: NDArray[np.float32], wanted: NDArray[np.float32]) -> KeyFigures:

@@ -14,8 +14,7 @@ from engine.instrument import Instrument
 from engine.knobs import LATENT
 from engine.midi.events import note_off, note_on
 from engine.midi.files import Score
-from engine.render import RenderOptions, render_array
-from training.evaluate import key_figures, play_both
+from training.evaluate import key_figures, play_both, render_start
 from training.metrics import log_mel_l1_db, pitch_cents
 from training.teacher import BLOCK, Teacher
 
@@ -103,7 +102,7 @@ def _note(instrument: Instrument, key: int, knobs: Mapping[str, float]) -> NDArr
     """One forte note, held, (samples, 2)."""
     length = round(POINT_SECONDS * instrument.sample_rate)
     score = Score((note_on(0, key, 90), note_off(length, key)), length, instrument.sample_rate)
-    return render_array(score, instrument, RenderOptions(knobs, limiter=False))[:length]
+    return render_start(score, instrument, knobs, length)
 
 
 def _ideal(key: int, samples: int, sample_rate: int) -> NDArray[np.float32]:

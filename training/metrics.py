@@ -18,6 +18,7 @@ FLOOR_DB = 60.0
 BANDS = ((20, 500), (500, 2000), (2000, 4000), (4000, 6000), (6000, 10_000), (10_000, 16_000))
 MSS_LENGTHS = (2048, 1024, 512, 256, 128, 64)
 MAX_LAG = 4410
+SAME_WAVEFORM = 0.5  # correlation from which on two waveforms are taken for the same
 _TINY = 1e-20
 
 Mono = NDArray[np.float32]
@@ -95,18 +96,25 @@ def bands_db(sound: Mono, teacher: Mono) -> dict[str, float]:
 def envelope_lag(sound: Mono, teacher: Mono, hop: int = 16) -> int:
     """Samples by which the sound comes later than the teacher, by cross-correlation, within MAX_LAG.
 
-    The envelopes' correlation finds the neighbourhood, the waveforms' the sample.
+    Where the waveforms agree, theirs; else the envelopes' correlation finds the neighbourhood, the waveforms' the
+    sample. (The envelope of a single note is so flat that it may be a period off.)
     """
-    a, b = (np.sqrt(_blocks(np.abs(x), hop)) for x in (sound, teacher))
-    coarse = _best_lag(a - a.mean(), b - b.mean(), MAX_LAG // hop) * hop
-    span = np.arange(coarse - 2 * hop, coarse + 2 * hop + 1)
     size = min(len(sound), len(teacher), 30 * SAMPLE_RATE)
+    lag, product = _best_lag(sound[:size], teacher[:size], MAX_LAG)
+    if product > SAME_WAVEFORM * float(np.linalg.norm(sound[:size]) * np.linalg.norm(teacher[:size])):
+        return lag
+    a, b = (np.sqrt(_blocks(np.abs(x), hop)) for x in (sound, teacher))
+    coarse = _best_lag(a - a.mean(), b - b.mean(), MAX_LAG // hop)[0] * hop
+    span = np.arange(coarse - 2 * hop, coarse + 2 * hop + 1)
     scores = [_product(sound[:size], teacher[:size], int(lag)) for lag in span]
     return int(span[int(np.argmax(scores))])
 
 
 def pitch_cents(sound: Mono, teacher: Mono) -> float:
-    """Median interval between the strongest partials that both share, up to eight, of notes of a second or so."""
+    """Mean interval between the strongest partials that both share, up to eight, of notes of a second or so.
+
+    Weighted by their strength; not a number where they share none.
+    """
     size = 1 << 19
     a, b = (np.abs(np.fft.rfft(x * np.hanning(len(x)), size)) for x in (sound, teacher))
     width = round(4 * size / len(teacher))  # the main lobe of a Hann window, in steps of this transform
@@ -182,11 +190,13 @@ def _blocks(x: Mono, hop: int) -> NDArray[np.float32]:
     return np.asarray(x[: len(x) // hop * hop].reshape(-1, hop).mean(axis=1))
 
 
-def _best_lag(a: NDArray[np.float32], b: NDArray[np.float32], most: int) -> int:
+def _best_lag(a: NDArray[np.float32], b: NDArray[np.float32], most: int) -> tuple[int, float]:
+    """The lag of the largest product of both, and that product."""
     size = 1 << (len(a) + len(b)).bit_length()
     correlation = np.fft.irfft(np.fft.rfft(a, size) * np.conj(np.fft.rfft(b, size)), size)
     lags = np.concatenate([np.arange(most + 1), np.arange(-most, 0)])
-    return int(lags[int(np.argmax(correlation[lags]))])
+    best = int(lags[int(np.argmax(correlation[lags]))])
+    return best, float(correlation[best])
 
 
 def _product(a: Mono, b: Mono, lag: int) -> float:

@@ -31,7 +31,9 @@ os.environ.setdefault("JACK_NO_START_SERVER", "1")
 
 BLOCK_SIZES = (64, 128, 256, 512, 1024)
 CHANNELS = 2
-AHEAD = 3  # blocks in the ring: a pedal that lets go of many notes takes longer to work in than one block lasts
+AHEAD = 3  # blocks in the ring
+DEEP_SECONDS = 0.1
+"""In the ring while a score plays: nobody waits for its notes, and a pedal that lets go of many is much work."""
 CLOSE_SECONDS = 2.0
 SWITCH_INTERVAL = 0.0005  # seconds after which a busy Python thread must let the worker in
 METER_SECONDS = 1.0
@@ -105,13 +107,15 @@ class AudioOutput:
     """One output stream. `open` and `close` are called by one thread; `meters` may be read by any."""
 
     def __init__(
-        self, render: Callable[[int], Samples], sample_rate: int, idle: Callable[[], bool] = lambda: False
-    ) -> None:
+        self, render: Callable[[int], Samples], sample_rate: int, idle: Callable[[], bool] = lambda: False,
+        relaxed: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
         """`render(samples)` -> (samples, 2) at `sample_rate`; called by the worker thread alone.
 
         `idle()` is called where the ring is full; it does a short piece of work and returns whether there was any.
+        `relaxed()` says whether latency does not matter now: the ring is kept deeper then.
         """
-        self._render, self._engine_rate, self._idle = render, sample_rate, idle
+        self._render, self._engine_rate, self._idle, self._relaxed = render, sample_rate, idle, relaxed
         self.meters = OutputMeters()
         self._stop = threading.Event()
         self._worker: threading.Thread | None = None
@@ -134,11 +138,20 @@ class AudioOutput:
         self._stream = stream
         self._stop = threading.Event()
         feeder = _Feeder(
-            stream, ring, self._render, self._idle, self._engine_rate, rate, block, ahead, self._publish, self._stop
+            stream,
+            ring,
+            self._render,
+            self._idle,
+            self._relaxed,
+            self._engine_rate,
+            rate,
+            block,
+            ahead,
+            self._publish,
+            self._stop,
         )
-        latency = 1000 * (ahead * block / rate + _seconds(stream.latency))
         self.meters = OutputMeters(
-            running=True, sample_rate=rate, block=block, device=device.title, latency_ms=latency + feeder.resampling_ms
+            running=True, sample_rate=rate, block=block, device=device.title, latency_ms=feeder.latency_ms
         )
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._worker = threading.Thread(target=feeder.run, name="render worker", daemon=True)
@@ -168,24 +181,26 @@ class AudioOutput:
         except sounddevice.PortAudioError:
             pass
         stream = rtmixer.Mixer(device=device.index, channels=CHANNELS, samplerate=rate, blocksize=block, latency="low")
-        size = 1 << max(10, (4 * ahead * block).bit_length())
+        size = 1 << max(10, (4 * ahead * block).bit_length(), int(2 * DEEP_SECONDS * rate + block).bit_length())
         return stream, rtmixer.RingBuffer(4 * CHANNELS, size), rate
 
-    def _publish(self, load: float, worst: float, xruns: int, alive: bool) -> None:
+    def _publish(self, load: float, worst: float, xruns: int, alive: bool, latency_ms: float) -> None:
         now = self.meters
-        self.meters = OutputMeters(alive, load, worst, xruns, now.latency_ms, now.sample_rate, now.block, now.device)
+        self.meters = OutputMeters(alive, load, worst, xruns, latency_ms, now.sample_rate, now.block, now.device)
 
 
 class _Feeder:
     """The render worker's loop."""
 
     def __init__(
-        self, stream: Any, ring: Any, render: Callable[[int], Samples], idle: Callable[[], bool], engine_rate: int,
-        rate: int, block: int, ahead: int, publish: Callable[[float, float, int, bool], None], stop: threading.Event,
+        self, stream: Any, ring: Any, render: Callable[[int], Samples], idle: Callable[[], bool],
+        relaxed: Callable[[], bool], engine_rate: int, rate: int, block: int, ahead: int,
+        publish: Callable[[float, float, int, bool, float], None], stop: threading.Event,
     ) -> None:  # fmt: skip
         self._stream, self._ring, self._render, self._idle = stream, ring, render, idle
         self._engine_rate, self._rate, self._block, self._target = engine_rate, rate, block, ahead * block
-        self._publish, self._stop = publish, stop
+        self._publish, self._stop, self._relaxed = publish, stop, relaxed
+        self._shallow, self._deep = self._target, max(self._target, round(DEEP_SECONDS * rate))
         self._resampler: Any = None
         self.resampling_ms = 0.0
         if rate != engine_rate:
@@ -194,6 +209,11 @@ class _Feeder:
             # LQ delays by half a millisecond (HQ by 14) and passes what lies under 17 kHz.
             self._resampler = soxr.ResampleStream(engine_rate, rate, CHANNELS, dtype="float32", quality="LQ")
             self.resampling_ms = 0.5
+
+    @property
+    def latency_ms(self) -> float:
+        """Of ring, resampling and device, at this moment."""
+        return 1000 * (self._target / self._rate + _seconds(self._stream.latency)) + self.resampling_ms
 
     def run(self) -> None:
         """Render until stopped, or until the stream dies."""
@@ -206,6 +226,7 @@ class _Feeder:
         action = self._stream.play_ringbuffer(self._ring)
         self._stream.start()
         while not self._stop.is_set() and self._stream.active:
+            self._target = self._deep if self._relaxed() else self._shallow
             if self._ring.read_available < self._target:
                 seconds, samples = self._write_block()
                 busy, rendered = busy + seconds, rendered + samples
@@ -222,9 +243,9 @@ class _Feeder:
                 action = self._stream.play_ringbuffer(self._ring)
             now = time.perf_counter()
             if now - since > METER_SECONDS and rendered:
-                self._publish(busy * self._engine_rate / rendered, worst, xruns, True)
+                self._publish(busy * self._engine_rate / rendered, worst, xruns, True, self.latency_ms)
                 busy, worst, rendered, since = 0.0, 0.0, 0, now
-        self._publish(0.0, 0.0, xruns, False)
+        self._publish(0.0, 0.0, xruns, False, self.latency_ms)
 
     def _fill(self) -> None:
         while self._ring.read_available < self._target:

@@ -35,7 +35,7 @@ BATCHES = (2, 4, 8, 16)
 """Frames whose stretches are made at a time after the controllers have moved; the last size goes on."""
 JOIN_FRAMES = WINDOWS[-1] // 2
 """A voice that needs its next window within so many frames joins a batch: the same frames, only earlier."""
-AHEAD_FRAMES, AHEAD_VOICES = 24, 4
+AHEAD_FRAMES, AHEAD_VOICES = 8, 8
 """How far `look_ahead` goes, and the voices that it does at once: few, because a key may be pressed meanwhile."""
 TURN_FRAMES = 4
 """Frames between two looks at knobs that the network hears, 23 ms."""

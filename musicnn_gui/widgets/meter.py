@@ -10,7 +10,7 @@ from engine.units import gain_to_db
 from musicnn_gui.theme import ACCENT, ALARM, PANEL, TEXT, WARM
 
 FLOOR_DB, WARM_DB = -60.0, -6.0
-HOLD_STEPS = 60  # of the window's timer
+HOLD_STEPS = 30  # of the window's timer
 LIMIT_SHOWN = 0.97  # gain of the limiter under which its light is on
 
 

@@ -52,6 +52,12 @@ def pictures_of_their_own(tmp_path_factory):
         yield
 
 
+@pytest.fixture(autouse=True)
+def short_tails(monkeypatch):
+    """A network of a few steps has not learned to fall silent, and would be waited for."""
+    monkeypatch.setattr("engine.render.LONGEST_TAIL_SECONDS", 0.5)
+
+
 @pytest.fixture(scope="session")
 def teacher():
     with Teacher(0) as teacher:
@@ -67,7 +73,7 @@ def cache(tmp_path_factory):
 @pytest.fixture(scope="session")
 def small_notes(cache):
     """Two keys of the piano, and the velocity exponent."""
-    return make_notes(SMALL, cache, lambda text: None)
+    return make_notes(SMALL, cache, lambda text: None, workers=1)
 
 
 @pytest.fixture
@@ -91,7 +97,7 @@ def tiny_keys(small_notes, tmp_path_factory):
     data, exponent = small_notes
     torch.manual_seed(0)
     task = KeysTask(KeysConfig(notes=SMALL, front=24, hidden=24, batch=8), data, exponent, CPU)
-    return fitted(task, tmp_path_factory.mktemp("keys"), 200, "tiny-keys")
+    return fitted(task, tmp_path_factory.mktemp("keys"), 150, "tiny-keys")
 
 
 @pytest.fixture(scope="session")

@@ -177,7 +177,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_as_if_nothing_had_been(tmp_pat
     for _ in range(2):
         known = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
         with subprocess.Popen([sys.executable, "-c", KILLED, tmp_path / "run"], stdout=subprocess.DEVNULL) as process:
-            end = time.monotonic() + 90
+            end = time.monotonic() + 300
             while not (checkpoint.exists() and checkpoint.stat().st_mtime_ns > known) and time.monotonic() < end:
                 time.sleep(0.01)
             time.sleep(0.2)
@@ -276,7 +276,6 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, value, report_seconds)
 
 def test_a_loss_that_is_no_number_does_not_spoil_the_checkpoint(tmp_path):
     fit(LineTask(), tmp_path, FitConfig(steps=10), quiet)
-    good = (tmp_path / CHECKPOINT).read_bytes()
     with pytest.raises(FitError):
         fit(BreaksAt(3), tmp_path, FitConfig(steps=50, checkpoint_seconds=1e-9), quiet)
     said = []
@@ -284,7 +283,6 @@ def test_a_loss_that_is_no_number_does_not_spoil_the_checkpoint(tmp_path):
     fit(task, tmp_path, FitConfig(steps=50), said.append)
     assert 10 <= resumed_step(said) <= 13
     assert bool(weights(task).isfinite().all())
-    assert good
 
 
 def test_an_interrupt_after_the_loss_broke_does_not_spoil_the_checkpoint(tmp_path):

@@ -53,6 +53,24 @@ def test_a_delay_is_measured_and_taken_out(delay):
     assert figures.null_snr_db > 100
 
 
+@pytest.mark.parametrize("key", [28, 60, 96])
+@pytest.mark.parametrize("delay", [-441, -10, 0, 10, 900])
+def test_the_delay_of_a_single_note_is_measured_to_the_sample(teacher, key, delay):
+    """Its envelope is flat and its waveform periodic: the worst there is for an alignment."""
+    sound = np.pad(teacher.notes([(0, 690 * 64, key, 80)], 1000 * 64).mean(axis=1), 1000)
+    assert envelope_lag(np.roll(sound, delay), sound) == delay
+
+
+def test_the_delay_of_another_waveform_is_that_of_its_envelope(rng):
+    """Nothing of the phases is alike, and yet the notes begin together."""
+    bursts = np.zeros(3 * RATE, np.float32)
+    for start in (0.3, 0.9, 1.2, 2.2):
+        at = round(start * RATE)
+        bursts[at : at + 8000] = np.exp(-np.arange(8000) / 2000)
+    one, other = bursts * rng.normal(size=len(bursts)), bursts * rng.normal(size=len(bursts))
+    assert envelope_lag(np.roll(one, 500).astype(np.float32), other.astype(np.float32)) == pytest.approx(500, abs=60)
+
+
 def test_a_lag_is_found_under_noise(rng):
     sound = np.pad(decaying(230), 5000)
     assert envelope_lag(np.roll(sound, 333) + noise(rng, len(sound), 0.01), sound) == 333

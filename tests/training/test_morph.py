@@ -1,0 +1,173 @@
+import os
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from engine.errors import InstrumentError
+from engine.instrument import load_instrument, prove, save_instrument
+from engine.knobs import LATENT
+from engine.units import cents_between, key_to_hz
+from tests.training.conftest import CPU
+from training.analysis import Tuning
+from training.evaluate_space import evaluate_axes, evaluate_points, evaluate_timbres
+from training.metrics import pitch_cents
+from training.recipes.morph import SPREAD, MorphConfig, MorphTask, first_points
+from training.teacher import BLOCK, Teacher
+from training.timbres import BORDERS, TimbresConfig, lay_slots, make_timbres, plan
+
+TIMBRES = TimbresConfig(
+    programs={"piano": 0, "flute": 73}, first_key=60, last_key=72, step=12, partials=12, body=4, longest_seconds=1.0,
+    release_seconds=0.3,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def timbre_keys(cache):
+    return make_timbres(TIMBRES, cache, lambda text: None, workers=1)
+
+
+def make_task(timbre_keys):
+    torch.manual_seed(0)
+    return MorphTask(MorphConfig(timbres=TIMBRES, front=16, hidden=16, batch=8, dims=3), timbre_keys, CPU)
+
+
+@pytest.fixture(scope="module")
+def learned(timbre_keys):
+    """A task after some steps, with the losses on its way."""
+    task = make_task(timbre_keys)
+    optimiser, rng, losses = torch.optim.Adam(task.model.parameters(), 3e-3), np.random.default_rng(0), []
+    for _ in range(60):
+        loss = task.loss(rng)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    task.model.eval()
+    return task, losses
+
+
+@pytest.fixture(scope="module")
+def instrument(learned, tmp_path_factory):
+    task, _ = learned
+    folder = tmp_path_factory.mktemp("morph") / "two"
+    metadata = {"training": {"program": -1, "config": task.config.to_json()}}
+    save_instrument(task.instrument("two", "Two", metadata), folder, "A card.")
+    assert prove(load_instrument(folder), folder) < -100
+    return load_instrument(folder)
+
+
+@pytest.mark.parametrize("key", range(36, 97, 6))
+def test_the_common_layout_keeps_body_carriers_apart(key):
+    config = TimbresConfig()
+    hz = lay_slots(config, Tuning(key_to_hz(key), 0.0), key)
+    body = hz[config.partials :]
+    assert len(hz) == config.partials + config.body == len(config.harmonic)
+    assert np.diff(body).min() >= 7.9
+    partials = hz[: config.partials]
+    assert np.count_nonzero(partials) == min(config.partials, int(15_999 / key_to_hz(key)))
+    assert list(config.harmonic) == [*range(1, config.partials + 1), *[0] * config.body]
+
+
+def test_a_plan_is_that_of_the_program_and_the_key():
+    first = plan(TIMBRES, 0, 60)
+    assert first == plan(TIMBRES, 0, 60)
+    assert first != plan(TIMBRES, 73, 60) and first != plan(TIMBRES, 0, 72)
+    assert [release // 256 for _, release in first[1 : len(BORDERS) + 1]] == list(BORDERS)
+    assert len({velocity for velocity, _ in first}) == len(first)
+
+
+def test_every_anchor_of_every_timbre_is_made(timbre_keys):
+    assert [(row.timbre, row.key) for row in timbre_keys] == [(0, 60), (0, 72), (1, 60), (1, 72)]
+    for row in timbre_keys:
+        assert row.hz.shape == (16,) and row.level.shape == (2, 16)
+        for k in range(1, 6):
+            assert abs(cents_between(row.hz[k - 1], k * key_to_hz(row.key))) < 35
+        assert row.null_db > 8  # 16 carriers
+
+
+def test_another_choice_of_timbres_shares_the_cache(timbre_keys, cache):
+    said = []
+    flute = make_timbres(replace(TIMBRES, programs={"flute": 73}), cache, said.append)
+    assert said == []
+    assert [row.timbre for row in flute] == [0, 0]
+    assert np.array_equal(flute[0].hz, timbre_keys[2].hz)
+
+
+def test_a_damaged_file_is_made_again(timbre_keys, cache, tmp_path):
+    copy = shutil.copytree(cache, tmp_path / "cache")  # what is loaded is mapped to its file
+    path = next(copy.glob("timbres-*/program073-key072*"))
+    os.truncate(path, 1000)
+    said = []
+    again = make_timbres(TIMBRES, copy, said.append)
+    assert "1 keys" in said[0]
+    assert np.array_equal(again[3].hz, timbre_keys[3].hz)
+    assert torch.equal(again[3].notes[0].target, timbre_keys[3].notes[0].target)
+
+
+def test_points_begin_apart_and_with_the_spread_that_was_asked_for(timbre_keys):
+    points = first_points(timbre_keys, 3)
+    assert points.shape == (2, 3)
+    assert np.linalg.norm(points[0] - points[1]) > 0.5
+    assert np.sqrt((points**2).mean()) == pytest.approx(SPREAD)
+
+
+def test_the_loss_falls_and_the_points_are_learned(learned, timbre_keys):
+    task, losses = learned
+    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
+    assert not torch.equal(task.model.points, make_task(timbre_keys).model.points)
+
+
+def test_validation_hears_other_velocities_and_durations(learned, timbre_keys):
+    task, _ = learned
+    with torch.no_grad():
+        figures = task.validate()
+    assert np.isfinite(list(figures.values())).all()
+    assert {note.row for note in task._held_out} == {0, 1, 2, 3}
+    for note in task._held_out:
+        assert note.note.velocity not in {taught.velocity for taught in timbre_keys[note.row].notes}
+        assert note.note.release not in {taught.release for taught in timbre_keys[note.row].notes}
+
+
+def test_the_instrument_has_a_preset_for_every_timbre_and_latent_knobs(instrument):
+    assert set(instrument.presets) == {"piano", "flute"}
+    assert set(LATENT[:2]) <= set(instrument.knobs)
+    assert instrument.keys == range(60, 73)
+
+
+def test_timbres_are_measured_beside_their_own_teachers(instrument):
+    result = evaluate_timbres(instrument, 1)
+    assert set(result["timbres"]) == {"piano", "flute"}
+    for row in result["timbres"].values():
+        assert set(row) == {"logmel_l1_db", "convergence", "null_snr_db", "worst_cents"}
+        assert row["worst_cents"] < 20
+    mean = np.mean([row["logmel_l1_db"] for row in result["timbres"].values()])
+    assert result["mean"]["logmel_l1_db"] == pytest.approx(mean)
+
+
+def test_axes_and_points_are_measured(instrument):
+    axes = evaluate_axes(instrument)
+    assert set(axes) == set(instrument.knobs) & set(LATENT)
+    assert max(axes.values()) > 0.1
+    points = evaluate_points(instrument, 3)
+    assert points["points"] == 3
+    assert set(points) == {"points", "in_tune", "not_clipped", "not_silent", "no_click", "all"}
+    assert all(0 <= points[name] <= 1 for name in points if name != "points")
+    assert points["not_silent"] == 1
+
+
+def test_an_instrument_of_one_timbre_has_no_space(tiny_keys):
+    with pytest.raises(InstrumentError, match="no space of timbres"):
+        evaluate_timbres(tiny_keys.instrument, 1)
+
+
+def test_at_a_preset_the_instrument_has_that_timbres_pitch(learned):
+    from engine.codec import Note
+
+    task, _ = learned
+    with Teacher(73) as flute, torch.no_grad():
+        wanted = flute.notes([(0, 690 * BLOCK, 60, 90)], 690 * BLOCK).mean(axis=1)
+        sound = task.play(2, Note(60, 90, None), 690 * BLOCK)[0]
+    assert abs(pitch_cents(sound, wanted)) < 5
