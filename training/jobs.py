@@ -19,8 +19,11 @@ def run_jobs(
 
     Raises what a call raises, and MusicNNError where a process is killed. Ctrl-C ends all of it at once.
     """
-    # Spawned, not forked: a copy of a process that has threads (torch's, a window's) may hang.
-    pool = ProcessPoolExecutor(min(workers, len(calls)), get_context("spawn"), initializer=_end_at_interrupt)
+    # Not forked from here: a copy of a process that has threads (torch's, a window's) may hang. A server that has
+    # done nothing but import the function's module is copied instead.
+    context = get_context("forkserver")
+    context.set_forkserver_preload([function.__module__])
+    pool = ProcessPoolExecutor(min(workers, len(calls)), context, initializer=_end_at_interrupt)
     try:
         for done, job in enumerate([pool.submit(function, *call) for call in calls], 1):
             job.result()
