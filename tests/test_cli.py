@@ -276,7 +276,7 @@ def rendered(run, midi, path, *words):
 def test_a_knob_is_heard(run, tiny_keys, midi, tmp_path):
     plain = rendered(run, midi, tmp_path / "plain.wav", "--instrument", tiny_keys)
     softer = rendered(run, midi, tmp_path / "softer.wav", "--instrument", tiny_keys, "--knob", "volume=-6.0206")
-    assert np.abs(softer - plain / 2).max() < 1e-5
+    assert np.abs(softer - plain / 2)[1000:].max() < 1e-5  # the volume knob moves for 10 ms at the start
     both = ["--knob", "brightness=-6", "--knob", "width=0"]
     dull = rendered(run, midi, tmp_path / "dull.wav", "--instrument", tiny_keys, *both)
     length = min(len(plain), len(dull))
@@ -286,8 +286,8 @@ def test_a_knob_is_heard(run, tiny_keys, midi, tmp_path):
 
 def test_the_limiter_can_be_left_out(run, tiny_keys, midi, tmp_path):
     """Loud enough to need it: with it nothing passes -1 dB, without it the file is full."""
-    quiet = rendered(run, midi, tmp_path / "quiet.wav", "--instrument", tiny_keys, "--knob", "volume=-20")
-    needed = 20 * np.log10(1.5 / np.abs(quiet).max()) - 20
+    plain = rendered(run, midi, tmp_path / "plain.wav", "--instrument", tiny_keys, "--no-limiter")
+    needed = 20 * np.log10(2 / np.abs(plain).max())
     loud = shutil.copytree(tiny_keys, tmp_path / "loud")
     description = json.loads((loud / "instrument.json").read_text())
     description["gain_db"] = min(60.0, description["gain_db"] + needed)
@@ -309,7 +309,7 @@ def test_rendering_again_gives_the_same_file(run, tiny_keys, midi, tmp_path):
     [
         ["--knob", "sparkle=1"], ["--knob", "brightness=100"], ["--knob", "brightness=loud"], ["--knob", "brightness"],
         ["--knob", "brightness=nan"], ["--knob", ""], ["--preset", "violin"], ["--rate", "7"], ["--rate", "-44100"],
-        ["--rate", "0"], ["--instrument", "nobody"],
+        ["--instrument", "nobody"],
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -538,7 +538,7 @@ def test_an_interrupted_program_keeps_what_it_has_and_goes_on(run, workshop, tin
     assert not (tmp_path / "out").exists()
     status, _, err = run(*words, "--steps", 5)
     step = int(err.split("resuming at step ")[1].split(",")[0])
-    assert status == 0 and step > 4
+    assert status == 0 and step >= 4
 
 
 # evaluate
@@ -575,17 +575,22 @@ def test_an_instrument_is_judged_for_people(run, tiny_keys, midi):
         assert name in out
 
 
-def test_a_pitch_that_cannot_be_measured_is_null(run, tiny_nnss, tmp_path):
-    """JSON has no word for what is no number. An untrained network rarely has a partial in common with its teacher."""
-    file = write_midi(tmp_path / "one.mid", [(60, 95, 0.0, 0.3)])
-    status, out, _ = run("evaluate", tiny_nnss, file, "--json")
+def test_a_pitch_that_cannot_be_measured_is_null(run, tiny_keys, midi, tmp_path):
+    """Where no partial is where the teacher's are. JSON has no word for what is no number."""
+    copy = shutil.copytree(tiny_keys, tmp_path / "elsewhere")
+    path = copy / "weights.safetensors"
+    tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
+    tensors["carriers.hz"][:] = torch.linspace(300, 900, tensors["carriers.hz"].shape[1])
+    save_file(tensors, path)
+    status, out, _ = run("evaluate", copy, midi, "--keys", "--json")
     assert status == 0
 
     def refuse(word):
         raise AssertionError(f"{word} is no JSON")
 
-    (row,) = json.loads(out, parse_constant=refuse)
-    assert row["pitch_cents"] is None or np.isfinite(row["pitch_cents"])
+    file, keys = json.loads(out, parse_constant=refuse)
+    assert file["pitch_cents"] is None
+    assert keys["worst_pitch_cents"]["value"] is None
 
 
 def test_figures_and_a_picture_go_into_the_card(run, tiny_keys, midi, tmp_path):

@@ -159,6 +159,10 @@ def tone(hz, level=0.1, samples=RATE):
     return (level * np.sin(2 * np.pi * hz * np.arange(samples) / RATE)).astype(np.float32)
 
 
+def test_the_bands_are_those_of_the_documents():
+    assert BANDS == ((20, 500), (500, 2000), (2000, 4000), (4000, 6000), (6000, 10_000), (10_000, 16_000))
+
+
 @pytest.mark.parametrize("band", range(len(BANDS)))
 def test_a_band_that_is_louder_is_found_and_no_other(band):
     centres = [np.sqrt(low * high) for low, high in BANDS]
