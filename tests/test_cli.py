@@ -309,7 +309,7 @@ def test_rendering_again_gives_the_same_file(run, tiny_keys, midi, tmp_path):
     [
         ["--knob", "sparkle=1"], ["--knob", "brightness=100"], ["--knob", "brightness=loud"], ["--knob", "brightness"],
         ["--knob", "brightness=nan"], ["--knob", ""], ["--preset", "violin"], ["--rate", "7"], ["--rate", "-44100"],
-        ["--instrument", "nobody"],
+        ["--rate", "0"], ["--instrument", "nobody"],
     ],
     ids=" ".join,
 )  # fmt: skip

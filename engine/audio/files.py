@@ -30,7 +30,7 @@ class AudioWriter:
 
     def __init__(self, path: Path | str, source_rate: int, rate: int | None = None) -> None:
         self.path = Path(path)
-        self.rate = rate or source_rate
+        self.rate = source_rate if rate is None else rate
         form = SUFFIXES.get(self.path.suffix.lower())
         if form is None:
             raise OutputFileError(f"{self.path.name} cannot be written: its name must end in .wav or .flac")
