@@ -15,7 +15,7 @@ from musicnn_gui.theme import ALARM, FAINT
 if TYPE_CHECKING:
     from engine.live import Snapshot
 
-HIGH_LOAD = 0.8
+ALARM_STEPS = 15  # updates for which a dropout is shown in red, 3 s
 
 
 class DevicesPanel(QWidget):
@@ -87,14 +87,17 @@ class StatusLine(QLabel):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
+        self._xruns = self._alarm = 0
         self.setAccessibleName("Status")
         self.setTextFormat(Qt.TextFormat.PlainText)
 
     def show_state(self, snapshot: Snapshot | None, meters: OutputMeters | None) -> None:
         """Say how things stand."""
         self.setText("   ".join(self._words(snapshot, meters)))
-        alarmed = meters is not None and meters.worst_load > HIGH_LOAD
-        self.setStyleSheet(f"color: {(ALARM if alarmed else FAINT).name()};")
+        xruns = meters.xruns if meters is not None else 0
+        self._alarm = ALARM_STEPS if xruns > self._xruns else max(0, self._alarm - 1)
+        self._xruns = xruns
+        self.setStyleSheet(f"color: {(ALARM if self._alarm else FAINT).name()};")
 
     def _words(self, snapshot: Snapshot | None, meters: OutputMeters | None) -> list[str]:
         if snapshot is None:
