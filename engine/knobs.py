@@ -55,6 +55,8 @@ _ROWS = (
          -1, 1, 0, "", "Spectrum"),
     Knob("stretch", "Stretch", "Spreads the partials: from pulled together to bell-like.", -1, 1, 0, "", "Spectrum"),
     Knob("body", "Body", "Hammer, breath and noise between the partials.", -40, 12, 0, "dB", "Spectrum"),
+    Knob("breath", "Breath", "What differs from note to note: noise of breath and bow, beating of a choir.", 0, 2, 1,
+         "", "Spectrum"),
     Knob("attack", "Attack", "Time in which a note fades in.", 0, 500, 0, "ms", "Time"),
     Knob("decay", "Decay", "Extra damping: notes die away sooner.", 0, 60, 0, "dB/s", "Time"),
     Knob("width", "Width", "From mono (0) over the instrument's own width (1) to twice as wide.", 0, 2, 1, "",
@@ -72,8 +74,8 @@ MASTER = ("volume",)
 LATENT = tuple(f"latent{axis}" for axis in range(1, 9))
 """Knobs of an instrument with a space of timbres."""
 
-SPECTRAL = ("brightness", "odd_even", "stretch", "body", "attack", "decay", "width", "tune", "soft")
-"""Knobs of every keyed instrument with a partial head."""
+SPECTRAL = ("brightness", "odd_even", "stretch", "body", "breath", "attack", "decay", "width", "tune", "soft")
+"""Knobs of keyed instruments with a partial head; `width` needs two channels, `breath` noise bands."""
 
 PLAIN = ("soft",)
 """Knobs of every keyed instrument."""

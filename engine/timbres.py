@@ -27,7 +27,7 @@ class TimbreSpace:
     names: of the timbres. points: where they lie, (timbres, dims).
     anchors: MIDI keys that were measured, ascending.
     hz: carriers' frequencies (timbres, anchors, carriers), 0 for none. harmonic: (carriers,), 0 for a body carrier.
-    level: reference levels (timbres, anchors, channels, carriers).
+    level, phase: reference levels and phases (radians), (timbres, anchors, channels, carriers).
     exponents: amplitude is proportional to (velocity / 127) ** exponent, (timbres,).
     """
 
@@ -37,6 +37,7 @@ class TimbreSpace:
     hz: NDArray[np.float64]
     harmonic: NDArray[np.int64]
     level: NDArray[np.float64]
+    phase: NDArray[np.float64]
     exponents: NDArray[np.float64]
 
     def __post_init__(self) -> None:
@@ -47,11 +48,13 @@ class TimbreSpace:
             raise ValueError("a timbre space's tables do not agree in timbres, keys or carriers")
         if self.level.ndim != 4 or self.level.shape[3] != carriers or not timbres or not anchors or not carriers:
             raise ValueError("a timbre space's reference levels are (timbres, keys, channels, carriers)")
+        if self.phase.shape != self.level.shape:
+            raise ValueError("a timbre space has one reference phase for each level")
         if np.any(np.diff(self.anchors) <= 0) or np.any(self.harmonic < 0):
             raise ValueError("a timbre space's keys ascend, and its harmonic numbers are not negative")
         if self.exponents.shape != (timbres,) or np.any(self.exponents < 0) or np.any(self.exponents > 8):
             raise ValueError("a timbre space has one velocity exponent in 0..8 for each timbre")
-        tables = (self.points, self.hz, self.level, self.exponents)
+        tables = (self.points, self.hz, self.level, self.phase, self.exponents)
         if not all(np.all(np.isfinite(table)) for table in tables) or np.any(self.hz < 0) or np.any(self.level < 0):
             raise ValueError("a timbre space's numbers are finite, its frequencies and levels not negative")
 
@@ -110,12 +113,20 @@ class TimbreSpace:
             result += part * np.where(silent, -np.inf, moved) if part else 0.0
         return np.asarray(np.where(np.isfinite(result), np.exp(np.where(np.isfinite(result), result, 0)), 0.0))
 
-    def reference(self, point: NDArray[np.float64], key: float) -> NDArray[np.float64]:
-        """Reference levels (channels, carriers) of a key."""
+    def reference(self, point: NDArray[np.float64], key: float) -> NDArray[np.complex128]:
+        """Reference levels and phases (channels, carriers) of a key, complex.
+
+        Levels are means of logarithms; a phase is that of the mean of unit vectors, which at a timbre's own point and
+        key is the measured one.
+        """
         weights, (low, high, share) = self.weights(point), self._between(key)
         logs = np.log(np.maximum(self.level[:, [low, high]], _FAINT))
         mean = np.tensordot(weights, logs, axes=1)
-        return np.asarray(np.exp(mean[0] * (1 - share) + mean[1] * share))
+        turns = np.tensordot(weights, np.exp(1j * self.phase[:, [low, high]]), axes=1)
+        turn = turns[0] * (1 - share) + turns[1] * share
+        size = np.abs(turn)
+        unit = np.where(size > _CLOSE, turn / np.maximum(size, _CLOSE), 1.0)
+        return np.asarray(np.exp(mean[0] * (1 - share) + mean[1] * share) * unit)
 
     def gain(self, point: NDArray[np.float64], velocity: float) -> float:
         """Amplitude factor of a velocity."""

@@ -22,7 +22,7 @@ from engine.errors import MusicNNError
 from engine.instrument import CARD_FILE, Instrument, save_instrument
 from engine.library import folder_of, open_instrument, user_folder
 from training.card import draw_spectrograms, write_card
-from training.fit import FitConfig, Progress, Task, choose_device, fit
+from training.fit import FitConfig, Progress, Task, choose_device, choose_precision, fit
 from training.teacher import find_soundfont, soundfont_tag
 
 LICENCE = "Apache-2.0"
@@ -70,6 +70,7 @@ def add_parsers(commands: Any) -> None:
     keys.add_argument("--last-key", type=int, default=108, metavar="KEY", help="highest MIDI key (default 108)")
     keys.add_argument("--hidden", type=int, default=256, help="cells in each direction of each layer (default 256)")
     keys.add_argument("--cell", choices=("lstm", "gru"), default="lstm", help="kind of recurrent cell (default lstm)")
+    _add_precision(keys)
     keys.set_defaults(run=_train, prepare=_prepare_keys)
     morph = recipes.add_parser(
         "morph",
@@ -80,6 +81,7 @@ def add_parsers(commands: Any) -> None:
     morph.add_argument("--timbres", metavar="PROGRAM,...", help="General MIDI programs (default: 22 of all families)")
     morph.add_argument("--dims", type=int, default=8, help="dimensions of the space (default 8)")
     morph.add_argument("--hidden", type=int, default=256, help="cells in each direction of each layer (default 256)")
+    _add_precision(morph)
     morph.set_defaults(run=_train, prepare=_prepare_morph)
     nnss = recipes.add_parser(
         "nnss",
@@ -132,6 +134,11 @@ def _add_common(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
     parser.add_argument("--licence", default=LICENCE, help=f"of the instrument (default {LICENCE})")
     parser.add_argument("--author", default="MusicNN", help="whose instrument it is")
+
+
+def _add_precision(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--precision", default="auto", metavar="TYPE",
+                        help="float32, bfloat16 (faster where the processor can), or auto (default)")  # fmt: skip
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -208,7 +215,11 @@ def _prepare_keys(arguments: argparse.Namespace, device: torch.device) -> _Job:
     notes = NotesConfig(
         program=arguments.program, first_key=arguments.first_key, last_key=arguments.last_key, seed=arguments.seed
     )
-    config = KeysConfig(notes=notes, front=arguments.hidden, hidden=arguments.hidden, cell=arguments.cell)
+    precision, reason = choose_precision(arguments.precision, device)
+    say(reason)
+    config = KeysConfig(
+        notes=notes, front=arguments.hidden, hidden=arguments.hidden, cell=arguments.cell, precision=precision
+    )
     data, exponent = make_notes(notes, _cache(arguments), say)
     null = sum(key.null_db for key in data) / len(data)
     say(f"{sum(len(key.notes) for key in data)} notes of {len(data)} keys; the analysis alone nulls at {null:.1f} dB")
@@ -231,7 +242,11 @@ def _prepare_morph(arguments: argparse.Namespace, device: torch.device) -> _Job:
             raise MusicNNError("--timbres needs two or more programs in 0..127")
         programs = {names.get(program, f"program {program}"): program for program in wanted}
     timbres = TimbresConfig(programs=programs, seed=arguments.seed)
-    config = MorphConfig(timbres=timbres, dims=arguments.dims, front=arguments.hidden, hidden=arguments.hidden)
+    precision, reason = choose_precision(arguments.precision, device)
+    say(reason)
+    config = MorphConfig(
+        timbres=timbres, dims=arguments.dims, front=arguments.hidden, hidden=arguments.hidden, precision=precision
+    )
     data = make_timbres(timbres, _cache(arguments), say)
     null = sum(key.null_db for key in data) / len(data)
     say(f"{len(data)} keys of {len(programs)} timbres; the analysis alone nulls at {null:.1f} dB")

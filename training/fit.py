@@ -111,6 +111,25 @@ def choose_device(wanted: str) -> tuple[torch.device, str]:
     return torch.device(wanted), f"fitting on {wanted}, as asked"
 
 
+def choose_precision(wanted: str, device: torch.device) -> tuple[str, str]:
+    """In what numbers matrices are multiplied, and why, in words. "auto" takes bfloat16 where the processor is fast
+    at it: the results differ less than those of two seeds.
+
+    Raises FitError for a precision that there is not.
+    """
+    if wanted not in ("auto", "float32", "bfloat16"):
+        raise FitError(f"precision {wanted!r} is not one of auto, float32, bfloat16")
+    if wanted != "auto":
+        return wanted, f"in {wanted}, as asked"
+    able = torch.cuda.is_bf16_supported() if device.type == "cuda" else _processor_has_bfloat16()
+    return ("bfloat16", "in bfloat16") if able else ("float32", "in float32: this processor is slow at bfloat16")
+
+
+def _processor_has_bfloat16() -> bool:
+    able = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # the only way to ask
+    return bool(able and able())
+
+
 def fit(
     task: Task, folder: Path, config: FitConfig, report: Callable[[str], None], settings: str = ""
 ) -> Progress:  # fmt: skip

@@ -19,5 +19,36 @@ def complex_and_magnitude(output: Tensor, target: Tensor) -> Tensor:
     return (difference + (_magnitude(output) - _magnitude(target)).pow(2).mean()) / power
 
 
+def magnitude_and_turn(output: Tensor, target: Tensor, phase: float = 0.1) -> Tensor:
+    """Mean squared error of magnitudes and of turns (see `turns`), and a little of complex values, over the power.
+
+    output, target: (batch, frames, ..., 2), re and im, of about unit power. For sounds whose phases wander (vibrato,
+    beating, ensembles): a phase that is wrong but turns as the teacher's does costs almost nothing, so it takes
+    nothing from the magnitude. phase: weight of the complex values, which keeps an attack's phases where they belong.
+    """
+    power = target.pow(2).mean()
+    difference = (output - target).pow(2).mean()
+    magnitude = (_magnitude(output) - _magnitude(target)).pow(2).mean()
+    return (phase * difference + magnitude + (turns(output) - turns(target)).pow(2).mean()) / power
+
+
+def turns(values: Tensor) -> Tensor:
+    """Products of each frame and the conjugate of the one before it, over the root of their magnitudes.
+
+    (batch, frames, ..., 2) -> (batch, frames - 1, ..., 2). They keep magnitudes and frequencies, not phases.
+    """
+    numbers, magnitude = torch.view_as_complex(values), _magnitude(values)
+    products = numbers[:, 1:] * numbers[:, :-1].conj()
+    return torch.view_as_real(products) / torch.sqrt(magnitude[:, 1:] * magnitude[:, :-1])[..., None]
+
+
+def deviation_loss(log_deviation: Tensor, squared_error: Tensor) -> Tensor:
+    """Negative log likelihood of errors under complex Gaussians, less a constant.
+
+    Its least is where the deviation is the root mean square of the errors. Both of the same shape.
+    """
+    return (2 * log_deviation + squared_error * torch.exp(-2 * log_deviation)).mean()
+
+
 def _magnitude(value: Tensor) -> Tensor:
     return torch.sqrt(value.pow(2).sum(-1) + _FLOOR)

@@ -187,9 +187,14 @@ def _reference(envelopes: Tensor, first: int = 3, last: int = 61) -> Tensor:
     """
     early = envelopes[first:last]
     level = early.abs().pow(2).mean(0).sqrt()
-    mean = early.mean(0)
+    return torch.clamp(level, min=float(level.max()) * 1e-4) * early_phase(envelopes, first, last)
+
+
+def early_phase(envelopes: Tensor, first: int = 3, last: int = 61) -> Tensor:
+    """Mean phase of every carrier in the early frames, as unit complex numbers; 1 where there is none."""
+    mean = envelopes[first:last].mean(0)
     phase = mean / (mean.abs() + 1e-12)
-    return torch.clamp(level, min=float(level.max()) * 1e-4) * torch.where(phase.abs() > 0.5, phase, 1.0 + 0j)
+    return torch.where(phase.abs() > 0.5, phase, 1.0 + 0j)
 
 
 def load_key(config: NotesConfig, key: int, path: Path) -> KeyData:

@@ -12,7 +12,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +22,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from engine.errors import MusicNNError
 from engine.partials import PartialSynthesis
-from engine.units import key_to_hz
+from engine.units import key_to_hz, semitones_to_ratio
 from training.analysis import EnvelopeFit, Tuning, find_tuning
 from training.jobs import run_jobs
-from training.notes import POWER, TaughtNote, mid_side, trim
+from training.notes import POWER, TaughtNote, early_phase, mid_side, trim
 from training.teacher import BLOCK, Teacher, soundfont_tag
 
 FORMAT = 2
@@ -87,15 +88,23 @@ class TimbresConfig:
 
 @dataclass(frozen=True)
 class TimbreKey:
-    """One key of one timbre: carriers (carriers,), reference levels (channels, carriers), notes, how well they fit."""
+    """One key of one timbre: carriers (carriers,), their reference (channels, carriers), notes, how well they fit.
+
+    reference: level and early phase of each carrier, complex.
+    """
 
     timbre: int
     key: int
     hz: NDArray[np.float64]
-    level: NDArray[np.float32]
+    reference: NDArray[np.complex64]
     notes: tuple[TaughtNote, ...]
     exponent: float
     null_db: float
+
+    @property
+    def sounds(self) -> bool:
+        """Whether the sampler plays this key at all."""
+        return bool(np.abs(self.reference).max() > 0)
 
 
 def plan(config: TimbresConfig, program: int, key: int) -> list[tuple[int, int]]:
@@ -190,9 +199,10 @@ def load_key(config: TimbresConfig, timbre: int, key: int, path: Path) -> Timbre
     for index in range(sum(name.startswith("note") for name in tensors)):
         velocity, release = (int(x) for x in tensors[f"note{index}"])
         notes.append(TaughtNote(key, velocity, release, release // config.hop, tensors[f"target{index}"]))
+    phase = early_phase(torch.view_as_complex(tensors["target0"].float()))
     return TimbreKey(
-        timbre, key, tensors["hz"].numpy(), tensors["level"].numpy(), tuple(notes), float(tensors["exponent"]),
-        float(tensors["null_db"]),
+        timbre, key, tensors["hz"].numpy(), (tensors["level"] * phase).numpy(), tuple(notes),
+        float(tensors["exponent"]), float(tensors["null_db"]),
     )  # fmt: skip
 
 
@@ -218,10 +228,32 @@ def make_timbres(
 
         calls = [(config, program, key, paths[timbre, program, key]) for timbre, program, key in missing]
         run_jobs(make_key, calls, workers, tell)
-    return [
+    keys = [
         data or load_key(config, timbre, key, paths[timbre, program, key])
         for (timbre, program, key), data in found.items()
     ]
+    return fill_silent(config, keys)
+
+
+def fill_silent(config: TimbresConfig, keys: Sequence[TimbreKey]) -> list[TimbreKey]:
+    """Keys that the sampler does not play take carriers and levels from the nearest one that it does, and no notes.
+
+    So a timbre stays itself beyond its teacher's range. Raises MusicNNError for a timbre without a sound.
+    """
+    filled = []
+    for one in keys:
+        sounding = [other for other in keys if other.timbre == one.timbre and other.sounds]
+        if not sounding:
+            raise MusicNNError(f"{list(config.programs)[one.timbre]} is silent on every key that would be taught")
+        near = min(sounding, key=lambda other: abs(other.key - one.key))
+        if near is not one:
+            partials = config.harmonic > 0
+            hz = np.where(partials, near.hz * semitones_to_ratio(one.key - near.key), near.hz)
+            hz = np.where(partials & (hz >= HIGHEST_HZ), 0.0, hz)
+            filled.append(replace(near, key=one.key, hz=hz, notes=()))
+        else:
+            filled.append(one)
+    return filled
 
 
 def _cached(config: TimbresConfig, timbre: int, key: int, path: Path) -> TimbreKey | None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 FULL_VELOCITY = 127.0
+LOG_DEVIATION = (-8.0, 2.0)  # of the noise, to either side of what any teacher has
 _TINY = 1e-9
 
 
@@ -34,12 +38,16 @@ class PartialHead:
     velocity_exponent: amplitude is proportional to (velocity / 127) ** velocity_exponent.
     channels: 1 (mono) or 2 (mid, side).
     carriers: of each key.
+    noise: bands of each channel, neighbouring carriers, for which the network also writes how far its envelopes are
+        off, as a standard deviation; 0 for none. What it cannot foretell (breath, bow, a choir's beating) is noise of
+        that strength.
     """
 
     power: float
     velocity_exponent: float
     channels: int
     carriers: int
+    noise: int = 0
 
     def __post_init__(self) -> None:
         if not 0.05 <= self.power <= 1:
@@ -48,13 +56,24 @@ class PartialHead:
             raise ValueError("a partial head's channels or carriers is not a whole number")
         if self.channels not in (1, 2) or not 1 <= self.carriers <= 1024:
             raise ValueError("a partial head has 1 or 2 channels and 1..1024 carriers")
+        if not isinstance(self.noise, int) or not 0 <= self.noise <= self.carriers:
+            raise ValueError("a partial head's noise bands are a whole number, at most one for each carrier")
         if not 0 <= self.velocity_exponent <= 8:
             raise ValueError(f"velocity exponent {self.velocity_exponent} is not in 0..8")
 
     @property
     def outputs(self) -> int:
         """Numbers that the network writes for a frame."""
+        return self._envelope_outputs + self.channels * self.noise
+
+    @property
+    def _envelope_outputs(self) -> int:
         return 2 * self.channels * self.carriers
+
+    @cached_property
+    def band(self) -> NDArray[np.int64]:
+        """Noise band of every carrier, (carriers,)."""
+        return np.arange(self.carriers) * self.noise // self.carriers
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in an instrument file."""
@@ -62,7 +81,13 @@ class PartialHead:
 
     def relative(self, raw: Tensor) -> Tensor:
         """Network output (..., outputs) as complex numbers (..., channels, carriers), still compressed."""
-        return torch.view_as_complex(raw.reshape(*raw.shape[:-1], self.channels, self.carriers, 2))
+        envelopes = raw[..., : self._envelope_outputs]
+        return torch.view_as_complex(envelopes.reshape(*raw.shape[:-1], self.channels, self.carriers, 2).contiguous())
+
+    def deviation(self, raw: Tensor) -> Tensor:
+        """Logarithms of standard deviations (..., channels, noise), relative to the reference and compressed."""
+        bands = raw[..., self._envelope_outputs :].reshape(*raw.shape[:-1], self.channels, self.noise)
+        return bands.clamp(*LOG_DEVIATION)
 
     def gain(self, velocity: float | Tensor) -> float | Tensor:
         """Amplitude factor of a velocity."""

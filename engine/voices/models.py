@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -16,19 +17,21 @@ from torch import Tensor
 
 from engine.codec import NnssCodec, Note, ScoreCodec
 from engine.knobs import KNOBS, PLAIN, SPECTRAL
-from engine.networks.heads import BinHead, PartialHead
+from engine.networks.heads import BinHead, PartialHead, compress
 from engine.networks.spectral import SpectralNetwork
 from engine.partials import CarrierTable, Lobes, PartialSynthesis
 from engine.spectral import Samples
 from engine.units import db_to_gain, semitones_to_ratio
 
 Content = NDArray[np.complex64]
-"""What the network wrote for some frames of one note: envelopes or spectra."""
+"""What the network wrote for some frames of one note: envelopes (with their noise, see `PartialKeys`) or spectra."""
 
 STRETCH_INHARMONICITY = 2e-3  # at the knob's ends, added to the partials' own
 MUTED_DB = -48.0  # of odd or even partials at the knob's ends
 KEPT_LOBES = 128  # half a megabyte each
 HIGHEST_TILT = 30.0  # dB that the brightness knob may add to any carrier
+NOISE_FRAMES = 4096  # 24 s, before the noise comes again
+NOISE_MEMORY = 0.6  # what an envelope's error keeps from frame to frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,8 @@ class PartialKeys:
         self.codec, self.network, self.head = codec, network, head
         self.synthesis = PartialSynthesis(codec.stft.length, codec.stft.hop, codec.sample_rate)
         self._lobes: dict[tuple[int, tuple[float, ...]], Lobes] = {}
+        if head.noise:
+            self._noise = _noise(head.channels, head.carriers)
 
     @property
     def hop(self) -> int:
@@ -124,8 +129,10 @@ class PartialKeys:
 
     @property
     def knobs(self) -> tuple[str, ...]:
-        """All spectral knobs; `width` needs two channels."""
-        return tuple(name for name in SPECTRAL if name != "width" or self.head.channels == 2)
+        """All spectral knobs; `width` needs two channels, `breath` noise bands."""
+        missing = {"width"} if self.head.channels == 1 else set()
+        missing |= {"breath"} if not self.head.noise else set()
+        return tuple(name for name in SPECTRAL if name not in missing)
 
     def latent(self, touch: Touch) -> tuple[float, ...]:
         """Nothing: this instrument has one timbre."""
@@ -136,14 +143,44 @@ class PartialKeys:
         return self.codec.frames(note, first, count)
 
     def decode(self, raw: Tensor, note: Note, latent: tuple[float, ...]) -> Content:
-        """Envelopes (frames, channels, carriers) at the note's velocity."""
-        reference = self.reference[self.carriers.row(round(note.key))]
-        envelopes = self.head.envelopes(raw, reference) * self.head.gain(note.velocity)
-        return np.asarray(envelopes.numpy(), np.complex64)
+        """What `content_of` says at the note's velocity."""
+        reference = self.reference[self.carriers.row(round(note.key))] * self.head.gain(note.velocity)
+        return self.content_of(raw, reference)
+
+    def content_of(self, raw: Tensor, reference: Tensor) -> Content:
+        """Envelopes (frames, channels, carriers); with noise bands, (frames, channels, 2 carriers).
+
+        These are compressed envelopes and then their standard deviations: noise is added before they are expanded.
+        """
+        if not self.head.noise:
+            return np.asarray(self.head.envelopes(raw, reference).numpy(), np.complex64)
+        unit = compress(reference + 0j, self.head.power)
+        deviation = self.head.deviation(raw).exp()[..., self.head.band] * unit.abs()
+        return torch.cat([self.head.relative(raw) * unit, deviation.to(torch.complex64)], -1).numpy()
 
     def level(self, content: Content) -> float:
-        """All carriers in phase."""
-        return float(np.abs(content).sum(axis=(1, 2)).max())
+        """All carriers in phase, their noise at twice its standard deviation."""
+        if not self.head.noise:
+            return float(np.abs(content).sum(axis=(1, 2)).max())
+        carriers = self.head.carriers
+        compressed = np.abs(content[..., :carriers]) + 2 * content[..., carriers:].real
+        return float((compressed ** (1 / self.head.power)).sum(axis=(1, 2)).max())
+
+    def envelopes_of(self, content: Content, first: int, note: Note, breath: float) -> Content:
+        """Envelopes (frames, channels, carriers) of frames first, first + 1, ..., with their noise.
+
+        The noise is the note's own, the same whenever the same frame is made: what is played live is what is rendered.
+        """
+        if not self.head.noise:
+            return content
+        carriers = self.head.carriers
+        envelopes, deviation = content[..., :carriers], content[..., carriers:].real
+        if breath:
+            start = first + (round(note.key) * 128 + round(note.velocity)) * 257
+            rows = np.arange(start, start + len(content)) % NOISE_FRAMES
+            envelopes = envelopes + self._noise[rows] * (np.float32(breath) * deviation)
+        magnitude = np.abs(envelopes) + np.float32(1e-9)
+        return np.asarray(envelopes * magnitude ** np.float32(1 / self.head.power - 1), np.complex64)
 
     def stretches(
         self, content: Content, first: int, note: Note, phase: NDArray[np.float64] | None, touch: Touch
@@ -159,7 +196,8 @@ class PartialKeys:
         if phase is None:
             phase = steps[0] * (self.synthesis.centre(first) / self.hop)
         phases = np.vstack([phase, phase + np.cumsum(steps, axis=0)])
-        turned = content * np.exp(2j * np.pi * (phases[:-1] % 1)).astype(np.complex64)[:, None]
+        envelopes = self.envelopes_of(content, first, note, touch.knob("breath"))
+        turned = envelopes * np.exp(2j * np.pi * (phases[:-1] % 1)).astype(np.complex64)[:, None]
         turned *= _gains(still, harmonic, touch)[None, None]
         turned *= self._fade(first, frames, touch)[:, None, None]
         if np.ptp(ratios) > 0:
@@ -241,6 +279,20 @@ class BinKeys:
         """See `KeysModel`."""
         sound = self.codec.stretches(content)[:, None]
         return _left_right(sound, touch, 1.0), None
+
+
+@cache
+def _noise(channels: int, carriers: int) -> NDArray[np.complex64]:
+    """Complex Gaussian noise of unit power (NOISE_FRAMES, channels, carriers), the same for ever.
+
+    Neighbouring frames are alike, as the errors of envelopes are; the end joins the beginning.
+    """
+    rng = np.random.default_rng(0)
+    shape = (NOISE_FRAMES, channels, carriers)
+    white = np.fft.fft(rng.standard_normal(shape) + 1j * rng.standard_normal(shape), axis=0)
+    turn = np.exp(-2j * np.pi * np.arange(NOISE_FRAMES) / NOISE_FRAMES)
+    smooth = np.fft.ifft(white / (1 - NOISE_MEMORY * turn)[:, None, None], axis=0)
+    return np.asarray(smooth / np.sqrt((np.abs(smooth) ** 2).mean()), np.complex64)
 
 
 def _stretched(hz: NDArray[np.float64], harmonic: NDArray[np.int64], stretch: float) -> NDArray[np.float64]:

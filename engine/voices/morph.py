@@ -54,16 +54,15 @@ class MorphKeys(PartialKeys):
         return np.concatenate([frames, point], axis=1)
 
     def decode(self, raw: Tensor, note: Note, latent: tuple[float, ...]) -> Content:
-        """Envelopes (frames, channels, carriers) at the note's velocity."""
+        """What `content_of` says at the note's velocity."""
         gain = self.space.gain(self.space.point(latent), note.velocity)
-        envelopes = self.head.envelopes(raw, self._reference(round(note.key), latent)) * gain
-        return np.asarray(envelopes.numpy(), np.complex64)
+        return self.content_of(raw, self._reference(round(note.key), latent) * gain)
 
     def _carriers(self, key: int, latent: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         return self._tables(key, latent), self.space.harmonic
 
     def _reference_of(self, key: int, latent: tuple[float, ...]) -> Tensor:
-        return torch.from_numpy(self.space.reference(self.space.point(latent), key).astype(np.float32))
+        return torch.from_numpy(self.space.reference(self.space.point(latent), key).astype(np.complex64))
 
     def _table_of(self, key: int, latent: tuple[float, ...]) -> NDArray[np.float64]:
         return self.space.frequencies(self.space.point(latent), key)

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.codec import ScoreCodec
+from engine.codec import Note, ScoreCodec
 from engine.instrument import Instrument, load_instrument, prove, save_instrument
 from engine.knobs import KNOBS, LATENT
 from engine.midi.events import knob, note_off, note_on
@@ -30,17 +32,18 @@ def make_space(timbres=5, dims=3, seed=0):
     partials = keys[None, :, None] * harmonic[:PARTIALS] * 2 ** (cents[:, None, None] / 1200)
     body = np.broadcast_to([90.0, 5000.0], (timbres, len(ANCHORS), BODY))
     level = rng.uniform(0.01, 0.05, (timbres, len(ANCHORS), 2, PARTIALS + BODY))
+    phase = rng.uniform(-np.pi, np.pi, level.shape)
     points = rng.normal(size=(timbres, dims))
     names = tuple(f"timbre {index}" for index in range(timbres))
     hz = np.concatenate([partials, body], axis=2)
-    return TimbreSpace(names, points, ANCHORS, hz, harmonic, level, rng.uniform(1, 3, timbres)), cents
+    return TimbreSpace(names, points, ANCHORS, hz, harmonic, level, phase, rng.uniform(1, 3, timbres)), cents
 
 
-def make_instrument(seed=0):
+def make_instrument(seed=0, noise=4):
     torch.manual_seed(seed)
     space, _ = make_space(seed=seed)
     codec = ScoreCodec(Stft(1024, 256), RATE)
-    head = PartialHead(0.4, 2.0, 2, PARTIALS + BODY)
+    head = PartialHead(0.4, 2.0, 2, PARTIALS + BODY, noise)
     network = SpectralNetwork(NetworkConfig(codec.features + space.dims, head.outputs, 16, 12, 2, "lstm", 8))
     network.eval().requires_grad_(requires_grad=False)
     network.out.weight.mul_(20)
@@ -70,7 +73,8 @@ def test_at_a_timbre_its_own_tables_are_found():
         point = space.points[index]
         for place, key in enumerate(ANCHORS):
             assert np.allclose(space.frequencies(point, key), space.hz[index, place])
-            assert np.allclose(space.reference(point, key), space.level[index, place])
+            measured = space.level[index, place] * np.exp(1j * space.phase[index, place])
+            assert np.allclose(space.reference(point, key), measured)
 
 
 @given(st.lists(st.floats(-4, 4), min_size=3, max_size=3), st.integers(48, 72))
@@ -86,7 +90,7 @@ def test_everywhere_keys_are_as_well_in_tune_as_the_timbres_are(positions, key):
 @settings(max_examples=60, deadline=None)
 def test_everywhere_levels_lie_within_what_was_measured(positions, key):
     space, _ = make_space()
-    level = space.reference(space.point(positions), key)
+    level = np.abs(space.reference(space.point(positions), key))
     assert np.all(level <= space.level.max(axis=(0, 1)) * 1.000001)
     assert np.all(level >= space.level.min(axis=(0, 1)) * 0.999999)
 
@@ -103,19 +107,17 @@ def test_a_partial_that_one_timbre_lacks_is_left_to_the_others():
     space, _ = make_space()
     hz = space.hz.copy()
     hz[0, :, PARTIALS - 1] = 0
-    mended = TimbreSpace(space.names, space.points, space.anchors, hz, space.harmonic, space.level, space.exponents)
+    mended = replace(space, hz=hz)
     middle = space.point([0.1, 0.2, 0.3])
     sixth = mended.frequencies(middle, 60)[PARTIALS - 1]
     assert 1200 * abs(np.log2(sixth / (PARTIALS * key_to_hz(60)))) < 5
 
 
-@pytest.mark.parametrize("table", ["points", "anchors", "hz", "harmonic", "level", "exponents"])
+@pytest.mark.parametrize("table", ["points", "anchors", "hz", "harmonic", "level", "phase", "exponents"])
 def test_tables_that_do_not_fit_are_refused(table):
     space, _ = make_space()
-    tables = {name: getattr(space, name) for name in ("points", "anchors", "hz", "harmonic", "level", "exponents")}
-    tables[table] = tables[table][:-1]
     with pytest.raises(ValueError, match="timbre space"):
-        TimbreSpace(space.names, **tables)
+        replace(space, **{table: getattr(space, table)[:-1]})
 
 
 def play(instrument, events, samples=12_000, block=256):
@@ -174,3 +176,51 @@ def test_any_block_size_gives_the_same_sound(block):
     a, b = play(instrument, events, 20_000, 256), play(instrument, events, 20_000, block)
     length = min(len(a), len(b))
     assert np.abs(a[:length] - b[:length]).max() < 1e-4
+
+
+def test_breath_is_noise_of_the_strength_that_the_network_wrote():
+    model = make_instrument().model
+    carriers, frames = PARTIALS + BODY, 4000
+    still = np.zeros((frames, 2, 2 * carriers), np.complex64)
+    still[..., :carriers] = 0.2  # compressed
+    still[..., carriers:] = 0.05
+    note = Note(60, 90)
+    without = model.envelopes_of(still, 0, note, 0.0)
+    assert np.allclose(without, 0.2 ** (1 / 0.4), rtol=1e-4)
+    for breath in (0.5, 1.0, 2.0):
+        noisy = model.envelopes_of(still, 0, note, breath)
+        compressed = noisy * np.abs(noisy) ** (0.4 - 1)
+        off = compressed - 0.2
+        assert np.sqrt((np.abs(off) ** 2).mean()) == pytest.approx(0.05 * breath, rel=0.05)
+        assert abs(off.mean()) < 0.005
+        neighbours = (off[1:] * off[:-1].conj()).mean().real / (np.abs(off) ** 2).mean()
+        assert neighbours == pytest.approx(0.6, abs=0.05)
+
+
+def test_noise_is_the_notes_own_and_the_same_however_it_is_cut():
+    model = make_instrument().model
+    still = np.full((60, 2, 2 * (PARTIALS + BODY)), 0.1, np.complex64)
+    whole = model.envelopes_of(still, 5, Note(60, 90), 1.0)
+    assert np.array_equal(whole[20:], model.envelopes_of(still[20:], 25, Note(60, 90), 1.0))
+    assert np.array_equal(whole, model.envelopes_of(still, 5, Note(60, 90, 4000), 1.0))
+    assert not np.allclose(whole, model.envelopes_of(still, 5, Note(61, 90), 1.0))
+    assert not np.allclose(whole, model.envelopes_of(still, 5, Note(60, 91), 1.0))
+
+
+def test_breath_is_heard_and_only_where_there_are_noise_bands():
+    assert "breath" not in make_instrument(noise=0).knobs
+    instrument = make_instrument()
+    assert "breath" in instrument.knobs
+    score = [note_on(0, 60, 90), note_off(6000, 60)]
+    plain, none, more = (play(instrument, [knob(0, "breath", x), *score]) for x in (1.0, 0.0, 2.0))
+    assert np.array_equal(plain, play(instrument, score))
+    for turned in (none, more):
+        assert np.isfinite(turned).all()
+        assert np.abs(turned - plain).max() > 0.02 * np.abs(plain).max()
+
+
+def test_an_end_in_silence_is_reached_with_noise_bands():
+    """A voice whose envelopes and noise fade is over: noise must not keep it alive."""
+    model = make_instrument().model
+    faint = np.full((8, 2, 2 * (PARTIALS + BODY)), 1e-3, np.complex64)
+    assert model.level(faint) < 3e-5

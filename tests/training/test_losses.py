@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 import torch
 
-from training.losses import complex_and_magnitude
+from training.losses import complex_and_magnitude, deviation_loss, magnitude_and_turn, turns
 
 
 def pair(*shape, seed=0):
@@ -49,3 +50,46 @@ def test_gradients_are_finite_in_silence():
     output = torch.zeros(3, 4, 2, requires_grad=True)
     complex_and_magnitude(output, pair(3, 4)[0]).backward()
     assert bool(output.grad.isfinite().all())
+
+
+def envelopes(frames=40, carriers=6, seed=0):
+    """(1, frames, carriers, 2): slowly turning envelopes of different levels."""
+    rng = np.random.default_rng(seed)
+    speed, level = rng.uniform(-0.5, 0.5, carriers), rng.uniform(0.5, 1.5, carriers)
+    numbers = level * np.exp(1j * (np.arange(frames)[:, None] * speed + rng.uniform(-np.pi, np.pi, carriers)))
+    return torch.view_as_real(torch.from_numpy(numbers.astype(np.complex64)))[None]
+
+
+def rotated(values, angles):
+    return torch.view_as_real(torch.view_as_complex(values) * torch.from_numpy(np.exp(1j * angles)))
+
+
+def test_turns_keep_magnitudes_and_speeds_but_not_phases():
+    target = envelopes()
+    angles = np.random.default_rng(1).uniform(-np.pi, np.pi, 6)
+    assert torch.allclose(turns(rotated(target, angles)).float(), turns(target), atol=1e-5)
+    faster = rotated(target, np.arange(40)[:, None] * np.full(6, 0.3))
+    assert float((turns(faster) - turns(target)).pow(2).mean()) > 0.05
+    assert torch.allclose(turns(2 * target), 2 * turns(target), atol=1e-3)
+
+
+def test_a_wandering_phase_costs_little_and_a_lost_magnitude_much():
+    target = envelopes()
+    wandering = rotated(target, np.full(6, 2.0)).float()
+    assert float(magnitude_and_turn(target, target)) == 0
+    assert float(magnitude_and_turn(wandering, target)) < 0.3 * float(magnitude_and_turn(0.3 * wandering, target))
+    assert float(complex_and_magnitude(wandering, target)) > float(complex_and_magnitude(0.3 * wandering, target))
+
+
+def test_the_gradient_of_turns_is_finite_in_silence():
+    output = torch.zeros(1, 5, 3, 2, requires_grad=True)
+    magnitude_and_turn(output, envelopes(5, 3)).backward()
+    assert bool(output.grad.isfinite().all())
+
+
+def test_the_best_deviation_is_the_errors_root_mean_square():
+    errors = torch.from_numpy(np.random.default_rng(0).exponential(0.09, 4000))
+    log_deviation = torch.linspace(-3, 1, 401, dtype=torch.float64)
+    losses = torch.stack([deviation_loss(x.expand(len(errors)), errors) for x in log_deviation])
+    best = float(log_deviation[losses.argmin()].exp())
+    assert best == pytest.approx(float(errors.mean().sqrt()), rel=0.02)

@@ -47,13 +47,13 @@ class KeysTask(LiveTask):
         self.config, self._data = config, data
         notes = config.notes
         codec = ScoreCodec(Stft(notes.length, notes.hop), notes.sample_rate)
-        head = PartialHead(POWER, exponent, 2, notes.carriers)
+        head = PartialHead(POWER, exponent, 2, notes.carriers, min(config.noise_bands, notes.carriers))
         self.model: SpectralNetwork = SpectralNetwork(config.network(codec.features, head.outputs)).to(device)
         self.carriers = CarrierTable(
             notes.first_key, np.stack([key.hz for key in data]), np.stack([key.harmonic for key in data])
         )
         self.reference = torch.from_numpy(np.stack([key.reference for key in data])).to(device)
-        examples = [example(codec, row, note, config.context) for row, key in enumerate(data) for note in key.notes]
+        examples = [example(row, note) for row, key in enumerate(data) for note in key.notes]
         scale = target_scale(examples)
         super().__init__(
             config, codec, head, self.model, examples, compress(self.reference, POWER) / scale, scale, BORDERS

@@ -8,7 +8,7 @@ all see their release (if any) at the same frame, so that chunks break there, as
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,15 +17,22 @@ from torch import Tensor
 from engine.codec import Note, ScoreCodec
 from engine.networks.heads import PartialHead
 from engine.networks.spectral import NetworkConfig, SpectralNetwork
-from training.losses import complex_and_magnitude
+from training.losses import complex_and_magnitude, deviation_loss
 from training.notes import TaughtNote
 
 CHUNKS, CHUNK_WEIGHTS = (4, 8, 16, 32), (0.2, 0.25, 0.35, 0.2)
+PRECISIONS = ("float32", "bfloat16")
+NOISE_WEIGHT = 2e-3  # the deviations only follow the envelopes: they must not move them
+_LEAST = 1e-8
 
 
 @dataclass(frozen=True)
 class LiveConfig:
-    """Sizes of the network and of a batch."""
+    """Sizes of the network and of a batch.
+
+    noise_bands: see `PartialHead.noise`. precision: "bfloat16" multiplies matrices in half the precision, which is
+    twice as fast where the processor can; weights and losses are float32 always.
+    """
 
     front: int = 256
     hidden: int = 256
@@ -34,6 +41,12 @@ class LiveConfig:
     context: int = 8
     batch: int = 32
     crop: int = 128
+    noise_bands: int = 0
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision {self.precision!r} is not one of {', '.join(PRECISIONS)}")
 
     def network(self, features: int, outputs: int) -> NetworkConfig:
         """The network of these sizes."""
@@ -42,14 +55,10 @@ class LiveConfig:
 
 @dataclass(frozen=True)
 class Example:
-    """One note, ready to be cropped: row of its key, frames of input and target, and where its release is heard.
-
-    held: input of the frames from the border on, as if the key stayed down.
-    """
+    """One note, ready to be cropped: row of its key, frames of its target, and where its release is heard."""
 
     row: int
-    inputs: Tensor
-    held: Tensor
+    note: Note
     target: Tensor
     border: int
 
@@ -75,6 +84,7 @@ class LiveTask:
         """
         self._live, self.codec, self.head, self.network = config, codec, head, network
         self.device, self._unit, self._scale, self._borders = unit.device, unit, scale, tuple(borders)
+        self.half = config.precision == "bfloat16"
         self._examples = list(examples)
         self._by_border = {b: [e for e in examples if e.border == b] for b in borders}
         self._later = [e for e in examples if e.border >= max(borders)]
@@ -83,6 +93,18 @@ class LiveTask:
     def condition(self, inputs: Tensor, rows: Tensor) -> Tensor:
         """What the network hears: the two sines' frames (batch, frames, features), and whatever belongs to the row."""
         return inputs
+
+    def heard_key(self, example: Example, rng: np.random.Generator) -> int:
+        """The key that the network hears for a note: its own."""
+        return round(example.note.key)
+
+    def distance(self, output: Tensor, wanted: Tensor) -> Tensor:
+        """Loss of envelopes (batch, frames, channels, carriers, 2), compressed."""
+        return complex_and_magnitude(output, wanted)
+
+    def unforeseen(self, output: Tensor, wanted: Tensor) -> Tensor:
+        """Squared errors (batch, frames, channels, carriers) that are to be played as noise."""
+        return (output - wanted).pow(2).sum(-1)
 
     def loss(self, rng: np.random.Generator) -> Tensor:
         """Loss of a random batch of crops."""
@@ -93,12 +115,21 @@ class LiveTask:
         rows = torch.tensor([crop.row for crop in crops], device=self.device)
         inputs, context = self.condition(inputs, rows), self.condition(context, rows)
         frames = self._live.crop
-        first, states = self.network.segment(inputs[:, :border], context, chunk)
-        second, _ = self.network.segment(inputs[:, border:frames], inputs[:, frames:], chunk, states)
-        relative = self.head.relative(torch.cat([first, second], 1))
-        output = torch.view_as_real(relative * self._unit[rows][:, None])
+        # Only the network, by far the most of the work, may run in half the precision.
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            first, states = self.network.segment(inputs[:, :border], context, chunk)
+            second, _ = self.network.segment(inputs[:, border:frames], inputs[:, frames:], chunk, states)
+        raw, unit = torch.cat([first, second], 1).float(), self._unit[rows][:, None]
+        output = torch.view_as_real(self.head.relative(raw) * unit)
         wanted = target.reshape(*target.shape[:2], self.head.channels, self.head.carriers, 2) / self._scale
-        return complex_and_magnitude(output, wanted)
+        loss = self.distance(output, wanted)
+        if self.head.noise:
+            error = self.unforeseen(output.detach(), wanted) / (unit.abs().pow(2) + _LEAST)
+            shape = (*error.shape[:-1], self.head.noise)
+            band = torch.from_numpy(self.head.band).to(self.device)
+            mean = torch.zeros(shape, device=self.device).index_add_(3, band, error) / torch.bincount(band)
+            loss = loss + NOISE_WEIGHT * deviation_loss(self.head.deviation(raw), mean)
+        return loss
 
     def _stack(self, rows: list[Tensor]) -> Tensor:
         return torch.stack(rows).to(self.device, torch.float32)
@@ -119,12 +150,16 @@ class LiveTask:
             start = example.border - border
         else:
             example, start = self._steady(rng)
-        end = start + crop
-        inputs = _padded(example.inputs[start:], crop + self._live.context)
-        split = inputs[border : border + self._live.context]
+        end, context = start + crop, self._live.context
+        note = replace(example.note, key=self.heard_key(example, rng))
+        inputs = self._frames(note, start, crop + context)
+        split = inputs[border : border + context]
         if start + border == example.border:
-            split = example.held
+            split = self._frames(note.held(), example.border, context)
         return Crop((inputs, split, _padded(example.target[start:end], crop)), example.row)
+
+    def _frames(self, note: Note, first: int, count: int) -> Tensor:
+        return torch.from_numpy(self.codec.frames(note, first, count))
 
     def _steady(self, rng: np.random.Generator) -> tuple[Example, int]:
         """A crop that is held throughout or released throughout."""
@@ -142,13 +177,9 @@ class LiveTask:
         return examples[int(rng.integers(len(examples)))]
 
 
-def example(codec: ScoreCodec, row: int, note: TaughtNote, context: int) -> Example:
-    """A taught note with its input."""
-    frames = len(note.target)
-    played = Note(note.key, note.velocity, note.release)
-    inputs = torch.from_numpy(codec.frames(played, 0, frames + context)).half()
-    held = torch.from_numpy(codec.frames(played.held(), note.border, context)).half()
-    return Example(row, inputs, held, note.target.flatten(1), note.border)
+def example(row: int, note: TaughtNote) -> Example:
+    """A taught note, ready to be cropped."""
+    return Example(row, Note(note.key, note.velocity, note.release), note.target.flatten(1), note.border)
 
 
 def target_scale(examples: Sequence[Example]) -> float:

@@ -23,9 +23,10 @@ from engine.spectral import Stft
 from engine.timbres import TimbreSpace
 from engine.voices.morph import MorphKeys
 from training.analysis import EnvelopeFit
+from training.losses import magnitude_and_turn, turns
 from training.metrics import log_mel_l1_db, null_snr_db, spectral_convergence
 from training.notes import POWER, mid_side
-from training.recipes.live import LiveConfig, LiveTask, example, target_scale
+from training.recipes.live import Example, LiveConfig, LiveTask, example, target_scale
 from training.teacher import BLOCK, Teacher
 from training.timbres import BORDERS, TimbreKey, TimbresConfig
 
@@ -45,6 +46,7 @@ class MorphConfig(LiveConfig):
     dims: int = 8
     noise: float = 0.1
     pull: float = 1e-3
+    noise_bands: int = 32
 
     def to_json(self) -> dict[str, object]:
         """As it stands in the instrument's card."""
@@ -68,16 +70,17 @@ class MorphTask(LiveTask):
         timbres = config.timbres
         codec = ScoreCodec(Stft(timbres.length, timbres.hop), timbres.sample_rate)
         exponent = float(np.median([key.exponent for key in data]))  # the space has one for every timbre
-        head = PartialHead(POWER, exponent, 2, timbres.partials + timbres.body)
+        carriers = timbres.partials + timbres.body
+        head = PartialHead(POWER, exponent, 2, carriers, min(config.noise_bands, carriers))
         network = SpectralNetwork(config.network(codec.features + config.dims, head.outputs))
         model = _MorphModel(network, torch.from_numpy(first_points(data, config.dims)).float()).to(device)
         self.model: nn.Module = model
         self._points = model.points
         self._timbre = torch.tensor([key.timbre for key in data], device=device)
-        self.level = torch.from_numpy(np.stack([key.level for key in data])).to(device)
-        examples = [example(codec, row, note, config.context) for row, key in enumerate(data) for note in key.notes]
+        self.reference = torch.from_numpy(np.stack([key.reference for key in data])).to(device)
+        examples = [example(row, note) for row, key in enumerate(data) for note in key.notes]
         scale = target_scale(examples)
-        unit = compress(self.level + 0j, POWER).real / scale
+        unit = compress(self.reference, POWER) / scale
         super().__init__(config, codec, head, model.network, examples, unit, scale, BORDERS)
         self._held_out: list[_HeldOut] | None = None
 
@@ -91,6 +94,21 @@ class MorphTask(LiveTask):
         return torch.cat([inputs, points[:, None].expand(-1, inputs.shape[1], -1)], 2)
 
     _blur: Tensor | None = None
+
+    def heard_key(self, example: Example, rng: np.random.Generator) -> int:
+        """A random key of those that lie nearest to the one that was played: so the network knows every key."""
+        timbres = self.config.timbres
+        key = example.note.key + round(float(rng.uniform(-0.5, 0.5)) * timbres.step)
+        return int(np.clip(key, timbres.first_key, timbres.last_key))
+
+    def distance(self, output: Tensor, wanted: Tensor) -> Tensor:
+        """Of magnitudes and turns: most of these timbres waver in ways that one network cannot keep in step with."""
+        return magnitude_and_turn(output, wanted)
+
+    def unforeseen(self, output: Tensor, wanted: Tensor) -> Tensor:
+        """Only what changes from frame to frame: a tone in another phase is no noise."""
+        error = (turns(output) - turns(wanted)).pow(2).sum(-1)
+        return torch.cat([error[:, :1], error], 1)
 
     def loss(self, rng: np.random.Generator) -> Tensor:
         """That of the crops, and the pull of the points towards the middle."""
@@ -124,7 +142,7 @@ class MorphTask(LiveTask):
             released = self._input(row, note, border, frames - border + context)
             parts.append(self.network.segment(released[:, :-context], released[:, -context:], chunk, states)[0])
         raw = torch.cat(parts, 1)[0]
-        envelopes = self.head.envelopes(raw, self.level[row]).permute(1, 0, 2)
+        envelopes = self.head.envelopes(raw, self.reference[row]).permute(1, 0, 2)
         sound = fit.synthesise(envelopes, samples) * (note.velocity / 127) ** data.exponent
         return np.asarray(sound.cpu().numpy())
 
@@ -134,11 +152,12 @@ class MorphTask(LiveTask):
         anchors = len(timbres.anchors)
         shape = (len(timbres.programs), anchors)
         hz = np.stack([key.hz for key in self._data]).reshape(*shape, -1)
-        level = np.stack([key.level for key in self._data]).reshape(*shape, 2, -1).astype(np.float64)
+        reference = np.stack([key.reference for key in self._data]).reshape(*shape, 2, -1)
         points = self._points.detach().cpu().double().numpy()
         exponents = np.array([key.exponent for key in self._data]).reshape(shape).mean(axis=1)
         names = tuple(timbres.programs)
-        return TimbreSpace(names, points, np.array(timbres.anchors), hz, timbres.harmonic, level, exponents)
+        level, phase = np.abs(reference).astype(np.float64), np.angle(reference).astype(np.float64)
+        return TimbreSpace(names, points, np.array(timbres.anchors), hz, timbres.harmonic, level, phase, exponents)
 
     def instrument(self, name: str, title: str, metadata: Mapping[str, object]) -> Instrument:
         """The instrument as it is fitted so far."""
@@ -159,7 +178,8 @@ class MorphTask(LiveTask):
         anchors, held_out = len(timbres.anchors), []
         for index, program in enumerate(timbres.programs.values()):
             with Teacher(program, sample_rate=timbres.sample_rate) as teacher:
-                for place in rng.choice(anchors, 2, replace=False):
+                sounding = [i for i in range(anchors) if self._data[index * anchors + i].notes]
+                for place in rng.choice(sounding, min(2, len(sounding)), replace=False):
                     velocity = int(rng.integers(30, 128))
                     release = round(float(np.exp(rng.uniform(np.log(0.2), np.log(2)))) * timbres.sample_rate)
                     release = release // BLOCK * BLOCK
@@ -184,7 +204,7 @@ def first_points(data: Sequence[TimbreKey], dims: int) -> NDArray[np.float64]:
     count = max(key.timbre for key in data) + 1
     rows = []
     for timbre in range(count):
-        levels = np.stack([key.level[0] for key in data if key.timbre == timbre])
+        levels = np.stack([np.abs(key.reference[0]) for key in data if key.timbre == timbre])
         rows.append((20 * np.log10(levels / levels.max(axis=1, keepdims=True) + 1e-4)).ravel())
     centred = np.stack(rows) - np.mean(rows, axis=0)
     u, s, _ = np.linalg.svd(centred, full_matrices=False)
