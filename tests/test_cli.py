@@ -568,6 +568,14 @@ def test_single_notes_and_keys_are_judged_too(run, tiny_keys):
     assert notes["notes"] == 2 and {"logmel_l1_db", "convergence", "null_snr_db"} <= set(notes)
 
 
+def test_what_a_part_of_the_sound_adds_is_measured_with_its_knob(run, tiny_keys):
+    plain, turned = (
+        json.loads(run("evaluate", tiny_keys, "--notes", 2, "--json", *knobs)[1])[0]
+        for knobs in ([], ["--knob", "body=-40", "--knob", "brightness=3"])
+    )
+    assert plain["null_snr_db"] != turned["null_snr_db"]
+
+
 def test_an_instrument_is_judged_for_people(run, tiny_keys, midi):
     status, out, _ = run("evaluate", tiny_keys, midi)
     assert status == 0
@@ -606,6 +614,8 @@ def test_figures_and_a_picture_go_into_the_card(run, tiny_keys, midi, tmp_path):
     [
         ([], "nothing to evaluate"), (["none.mid"], "none.mid"), (["--axes"], "one timbre"),
         (["--timbres", "2"], "one timbre"), (["--points", "2"], "one timbre"),
+        (["--notes", "1", "--knob", "body=-99"], "body"), (["--notes", "1", "--knob", "breath=1"], "no knob 'breath'"),
+        (["--notes", "1", "--knob", "body=-6", "--card"], "--card"),
     ],
 )  # fmt: skip
 def test_an_evaluation_that_makes_no_sense_is_said(run, tiny_keys, words, says):

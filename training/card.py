@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+PICTURE = "spectrogram.png"
 PICTURE_SECONDS = 12.0  # more would hide what a second holds
 FIGURES = ("logmel_l1_db", "mss_db", "convergence", "null_snr_db", "pitch_cents")
 
@@ -30,8 +31,8 @@ def write_card(title: str, metadata: Mapping[str, Any], results: Sequence[Mappin
             lines += ["| file | " + " | ".join(FIGURES) + " | bands within |", "|---" * (len(FIGURES) + 2) + "|"]
             lines += [*(_row(row) for row in files), ""]
         lines += [line for row in results if "file" not in row for line in _section(row)]
-    if any("file" in row for row in results):
-        lines += ["![teacher, network, difference](spectrogram.png)", ""]
+    if any("file" in row or "timbres" in row for row in results):
+        lines += [f"![teacher, network, difference]({PICTURE})", ""]
     lines += ["## How it was fitted", "", *(f"- {name}: {value}" for name, value in shown.items())]
     held_out = ", ".join(f"{name} {value:.3g}" for name, value in training.get("held_out", {}).items())
     lines += [f"- held-out notes while fitting: {held_out}", "", "![loss](loss.png)", ""]
@@ -42,9 +43,10 @@ def write_card(title: str, metadata: Mapping[str, Any], results: Sequence[Mappin
 def _recipe(training: Mapping[str, Any]) -> str:
     program = training.get("program")
     program = f" --program {program}" if isinstance(program, int) and program >= 0 else ""
+    precision = training.get("config", {}).get("precision")
     return (
         f"musicnn train {training.get('recipe', '?')}{program} --steps {training.get('steps', '?')} "
-        f"--seed {training.get('seed', '?')}"
+        f"--seed {training.get('seed', '?')}" + (f" --precision {precision}" if precision else "")
     )
 
 
@@ -75,13 +77,14 @@ def _text(value: Any) -> str:
 
 
 def draw_spectrograms(
-    sound: NDArray[np.float32], teacher: NDArray[np.float32], path: Path, sample_rate: int, title: str
-) -> None:
+    sound: NDArray[np.float32], teacher: NDArray[np.float32], path: Path, sample_rate: int, title: str,
+    seconds: float = PICTURE_SECONDS,
+) -> None:  # fmt: skip
     """Draw teacher, network and their difference, mono and level-matched, one over the other, into a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  # slow to import
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    length = min(len(sound), len(teacher), round(PICTURE_SECONDS * sample_rate))
+    length = min(len(sound), len(teacher), round(seconds * sample_rate))
     a, b = sound[:length].mean(axis=1), teacher[:length].mean(axis=1)
     a = a * np.sqrt(np.mean(b**2) / (np.mean(a**2) + 1e-20))
     figure = Figure(figsize=(11, 9), layout="constrained")
@@ -97,7 +100,7 @@ def draw_spectrograms(
         axes.set_ylabel("kHz")
         axes.set_ylim(0, 16)
     rows[-1].set_xlabel("seconds")
-    figure.suptitle(title)
+    figure.suptitle(title, fontsize=10, wrap=True)
     figure.savefig(path, dpi=80)
 
 

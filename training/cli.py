@@ -14,14 +14,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import platformdirs
 import torch
 from safetensors import SafetensorError
 
 from engine.errors import MusicNNError
 from engine.instrument import CARD_FILE, Instrument, save_instrument
+from engine.knobs import parse_settings
 from engine.library import folder_of, open_instrument, user_folder
-from training.card import draw_spectrograms, write_card
+from training.card import PICTURE, PICTURE_SECONDS, draw_spectrograms, write_card
 from training.fit import FitConfig, Progress, Task, choose_device, choose_precision, fit
 from training.teacher import find_soundfont, soundfont_tag
 
@@ -113,6 +115,8 @@ def add_parsers(commands: Any) -> None:
     evaluate.add_argument("--timbres", type=int, default=0, metavar="N", help="also N notes of every learned timbre")
     evaluate.add_argument("--axes", action="store_true", help="also what each latent knob changes")
     evaluate.add_argument("--points", type=int, default=0, metavar="N", help="also N random points between the timbres")
+    evaluate.add_argument("--knob", action="append", default=[], metavar="NAME=VALUE",
+                          help="measure with a knob turned: what a part of the sound adds")  # fmt: skip
     evaluate.add_argument("--card", action="store_true", help="write the figures and a picture into its model card")
     evaluate.add_argument("--json", action="store_true", help="print JSON")
     evaluate.set_defaults(run=_evaluate)
@@ -275,9 +279,15 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     instrument = open_instrument(arguments.instrument)
     if space and not instrument.presets:
         raise MusicNNError(f"{instrument.name} has one timbre: --timbres, --axes and --points are for many")
-    results: list[dict[str, Any]] = _evaluate_space(arguments, instrument) if space else []
+    if arguments.knob and arguments.card:
+        raise MusicNNError("a card tells how an instrument sounds as it is: leave out --knob or --card")
+    try:
+        knobs = parse_settings(arguments.knob, instrument.knobs)
+    except ValueError as error:
+        raise MusicNNError(str(error)) from error
+    results: list[dict[str, Any]] = _evaluate_space(arguments, instrument, knobs) if space else []
     if beside_teacher:
-        results += _evaluate_beside(arguments, instrument)
+        results += _evaluate_beside(arguments, instrument, knobs)
     if arguments.card:
         _write_card(arguments, instrument, results)
     if arguments.json:
@@ -287,26 +297,33 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 def _write_card(arguments: argparse.Namespace, instrument: Instrument, results: list[dict[str, Any]]) -> None:
     from training.evaluate import both_renderings, open_teacher  # noqa: PLC0415
+    from training.evaluate_space import tour  # noqa: PLC0415
 
     folder = folder_of(arguments.instrument)
     try:
         if arguments.files:
             with open_teacher(instrument) as teacher:
                 sound, wanted = both_renderings(instrument, arguments.files[0], teacher)
-            draw_spectrograms(
-                sound, wanted, folder / "spectrogram.png", instrument.sample_rate, arguments.files[0].name
-            )
+            title, seconds = arguments.files[0].name, PICTURE_SECONDS
+        elif instrument.presets:
+            sound, wanted = tour(instrument)
+            title = f"three keys each of {', '.join(instrument.presets)}"
+            seconds = len(sound) / instrument.sample_rate
+        if arguments.files or instrument.presets:
+            draw_spectrograms(sound, wanted, folder / PICTURE, instrument.sample_rate, title, seconds)
         (folder / CARD_FILE).write_text(write_card(instrument.title, instrument.metadata, results), encoding="utf-8")
     except OSError as error:
         raise MusicNNError(f"{folder} cannot be written: {error.strerror or error}") from error
 
 
-def _evaluate_space(arguments: argparse.Namespace, instrument: Instrument) -> list[dict[str, Any]]:
+def _evaluate_space(
+    arguments: argparse.Namespace, instrument: Instrument, knobs: Mapping[str, float]
+) -> list[dict[str, Any]]:
     from training.evaluate_space import evaluate_axes, evaluate_points, evaluate_timbres  # noqa: PLC0415
 
     results: list[dict[str, Any]] = []
     if arguments.timbres:
-        results.append(evaluate_timbres(instrument, arguments.timbres))
+        results.append(evaluate_timbres(instrument, arguments.timbres, knobs))
         for name, row in results[-1]["timbres"].items():
             _show({name: row}, arguments.json)
         _show({"mean": results[-1]["mean"]}, arguments.json)
@@ -319,31 +336,34 @@ def _evaluate_space(arguments: argparse.Namespace, instrument: Instrument) -> li
     return results
 
 
-def _evaluate_beside(arguments: argparse.Namespace, instrument: Instrument) -> list[dict[str, Any]]:
+def _evaluate_beside(
+    arguments: argparse.Namespace, instrument: Instrument, knobs: Mapping[str, float]
+) -> list[dict[str, Any]]:
     from training.evaluate import evaluate_file, evaluate_keys, evaluate_notes, open_teacher  # noqa: PLC0415
 
     results: list[dict[str, Any]] = []
     with open_teacher(instrument) as teacher:
         for path in arguments.files:
-            results.append(evaluate_file(instrument, path, teacher))
+            results.append(evaluate_file(instrument, path, teacher, knobs))
             _show(results[-1], arguments.json)
         if arguments.keys:
             rows = [dataclasses.asdict(row) for row in evaluate_keys(instrument, teacher, instrument.keys)]
             results.append({"keys": rows, **_worst(rows, ("pitch_cents", "onset_ms", "attack_ms"))})
             _show({k: v for k, v in results[-1].items() if k != "keys"}, arguments.json)
         if arguments.notes:
-            results.append({"notes": arguments.notes, **evaluate_notes(instrument, teacher, arguments.notes)})
+            results.append({"notes": arguments.notes, **evaluate_notes(instrument, teacher, arguments.notes, knobs)})
             _show(results[-1], arguments.json)
     return results
 
 
 def _worst(rows: list[dict[str, Any]], names: Iterable[str]) -> dict[str, Any]:
-    """The key that differs most in each figure, and by how much."""
-    worst = {}
+    """The key that differs most in each figure, and by how much; how much half and 95 % of the keys differ at most."""
+    worst: dict[str, Any] = {}
     for name in names:
         sizes = [math.inf if math.isnan(row[name]) else abs(row[name]) for row in rows]
         row = rows[sizes.index(max(sizes))]
         worst[f"worst_{name}"] = {"key": row["key"], "value": row[name]}
+        worst[f"median_{name}"], worst[f"p95_{name}"] = (float(np.percentile(sizes, share)) for share in (50, 95))
     return worst
 
 

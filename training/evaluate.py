@@ -102,14 +102,16 @@ def evaluate_keys(
     return results
 
 
-def evaluate_notes(instrument: Instrument, teacher: Teacher, count: int, seed: int = 20_260) -> dict[str, float]:
+def evaluate_notes(
+    instrument: Instrument, teacher: Teacher, count: int, knobs: Mapping[str, float] | None = None, seed: int = 20_260
+) -> dict[str, float]:
     """Means over random single notes: keys spread evenly, velocities 1-127 and durations 0.1-4 s drawn."""
     rng = np.random.default_rng(seed)
     rows = []
     for key in np.resize(np.array(instrument.keys), count):
         velocity = int(rng.integers(1, 128))
         release = round(math.exp(rng.uniform(math.log(0.1), math.log(4))) * instrument.sample_rate / BLOCK) * BLOCK
-        sound, wanted = play_both(instrument, teacher, int(key), velocity, release)
+        sound, wanted = play_both(instrument, teacher, int(key), velocity, release, knobs)
         rows.append(key_figures(int(key), sound.mean(axis=1), wanted.mean(axis=1)))
     names = ("logmel_l1_db", "convergence", "null_snr_db")
     return {name: float(np.mean([getattr(row, name) for row in rows])) for name in names}

@@ -14,7 +14,7 @@ from engine.instrument import Instrument
 from engine.knobs import LATENT
 from engine.midi.events import note_off, note_on
 from engine.midi.files import Score
-from training.evaluate import key_figures, play_both, render_start
+from training.evaluate import KeyFigures, key_figures, play_both, render_start
 from training.metrics import log_mel_l1_db, pitch_cents
 from training.teacher import BLOCK, Teacher
 
@@ -24,27 +24,32 @@ SHORTEST, LONGEST = 0.15, 2.0  # seconds
 POINT_SECONDS = 0.8
 IN_TUNE_CENTS = 5.0
 CLIPPED, SILENT = 1.0, 1e-3
+UNHEARD = 1e-6
+TOUR_KEYS, TOUR_SECONDS = (48, 60, 72), 0.5
 CLICK_DB = -30.0  # a step of the envelope's second difference, against the note's peak
 
 
-def evaluate_timbres(instrument: Instrument, count: int) -> dict[str, Any]:
+def evaluate_timbres(instrument: Instrument, count: int, knobs: Mapping[str, float] | None = None) -> dict[str, Any]:
     """Means over `count` random held-out notes of every learned timbre, and over all timbres.
 
     Keys of the whole range, velocities 20-127 and durations are drawn; they are other ones than those of the fitting.
+    Keys on which the teacher is silent are drawn again. knobs: beside those of the timbre.
     """
     rng = np.random.default_rng(SEED)
     rows: dict[str, dict[str, float]] = {}
     for name, program in _programs(instrument).items():
-        knobs, figures = instrument.presets[name], []
+        settings, figures = {**instrument.presets[name], **(knobs or {})}, list[KeyFigures]()
         with Teacher(program, sample_rate=instrument.sample_rate) as teacher:
-            for _ in range(count):
+            while len(figures) < count:
                 key, velocity = (
                     int(rng.integers(instrument.keys[0], instrument.keys[-1] + 1)),
                     int(rng.integers(20, 128)),
                 )
                 seconds = math.exp(rng.uniform(math.log(SHORTEST), math.log(LONGEST)))
                 release = round(seconds * instrument.sample_rate / BLOCK) * BLOCK
-                sound, wanted = play_both(instrument, teacher, key, velocity, release, knobs)
+                sound, wanted = play_both(instrument, teacher, key, velocity, release, settings)
+                if not np.abs(wanted).max() > UNHEARD:
+                    continue
                 figures.append(key_figures(key, sound.mean(axis=1), wanted.mean(axis=1)))
         rows[name] = {
             figure: float(np.mean([getattr(row, figure) for row in figures]))
@@ -88,6 +93,19 @@ def evaluate_points(instrument: Instrument, count: int) -> dict[str, Any]:
         for name, good in passed.items():
             counts[name] += good
     return {"points": count, **{name: good / count for name, good in counts.items()}}
+
+
+def tour(instrument: Instrument) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Some keys of every timbre one after the other, the instrument's and its teachers' sound, (samples, 2) each."""
+    release = round(TOUR_SECONDS * instrument.sample_rate / BLOCK) * BLOCK
+    pairs = []
+    for name, program in _programs(instrument).items():
+        with Teacher(program, sample_rate=instrument.sample_rate) as teacher:
+            for key in TOUR_KEYS:
+                both = play_both(instrument, teacher, key, 90, release, instrument.presets[name])
+                pairs.append([sound[: release + release // 4] for sound in both])
+    sound, wanted = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    return sound, wanted
 
 
 def _programs(instrument: Instrument) -> Mapping[str, int]:

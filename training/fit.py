@@ -39,8 +39,8 @@ class Task(Protocol):
     def model(self) -> nn.Module:
         """What is fitted."""
 
-    def loss(self, rng: np.random.Generator) -> Tensor:
-        """Loss of one batch, a scalar with a gradient."""
+    def loss(self, rng: np.random.Generator, step: int) -> Tensor:
+        """Loss of one batch after so many steps, a scalar with a gradient."""
 
     def validate(self) -> dict[str, float]:
         """Figures on data that `loss` never sees."""
@@ -168,7 +168,7 @@ def _run(
     while (done := config.progress(progress.step, progress.seconds)) < 1:
         for group in optimiser.param_groups:
             group["lr"] = config.rate(progress.step, done)
-        loss = task.loss(rng)
+        loss = task.loss(rng, progress.step)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(task.model.parameters(), config.clip)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+_FAINT = 1e-8  # power, 80 dB under a level of 1
 _FLOOR = 1e-4  # of a mean power of 1: keeps the gradient of a magnitude finite at 0
 
 
@@ -30,6 +31,12 @@ def magnitude_and_turn(output: Tensor, target: Tensor, phase: float = 0.1) -> Te
     difference = (output - target).pow(2).mean()
     magnitude = (_magnitude(output) - _magnitude(target)).pow(2).mean()
     return (phase * difference + magnitude + (turns(output) - turns(target)).pow(2).mean()) / power
+
+
+def spectral_magnitudes(spectrum: Tensor, target: Tensor, power: float) -> Tensor:
+    """Mean squared error of magnitudes under a power, over the target's: complex spectra (..., bins)."""
+    a, b = ((torch.view_as_real(x).pow(2).sum(-1) + _FAINT).pow(power / 2) for x in (spectrum, target))
+    return (a - b).pow(2).mean() / b.pow(2).mean()
 
 
 def turns(values: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ class LineTask:
         torch.manual_seed(0)
         self.model = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Dropout(0.1), nn.Linear(8, 1))
 
-    def loss(self, rng):
+    def loss(self, rng, step):
         x = torch.from_numpy(rng.uniform(-1, 1, (32, 1)).astype(np.float32))
         return (self.model(x) - 2 * x).pow(2).mean()
 
@@ -43,11 +43,11 @@ class StopsAt(LineTask):
         super().__init__()
         self.left = steps
 
-    def loss(self, rng):
+    def loss(self, rng, step):
         if self.left == 0:
             raise KeyboardInterrupt
         self.left -= 1
-        return super().loss(rng)
+        return super().loss(rng, step)
 
 
 class BreaksAt(LineTask):
@@ -58,8 +58,8 @@ class BreaksAt(LineTask):
         self.steps, self.value = iter(itertools.count()), value
         self.step = step
 
-    def loss(self, rng):
-        return super().loss(rng) * (self.value if next(self.steps) >= self.step else 1.0)
+    def loss(self, rng, step):
+        return super().loss(rng, step) * (self.value if next(self.steps) >= self.step else 1.0)
 
 
 def quiet(text):
@@ -107,8 +107,8 @@ def test_every_step_counts_in_the_curve(tmp_path):
     seen = []
 
     class Remembers(LineTask):
-        def loss(self, rng):
-            loss = super().loss(rng)
+        def loss(self, rng, step):
+            loss = super().loss(rng, step)
             seen.append(float(loss.detach()))
             return loss
 
@@ -282,8 +282,8 @@ def test_a_loss_that_is_no_number_does_not_spoil_the_checkpoint(tmp_path):
 
 def test_an_interrupt_after_the_loss_broke_does_not_spoil_the_checkpoint(tmp_path):
     class Both(BreaksAt):
-        def loss(self, rng):
-            loss = super().loss(rng)
+        def loss(self, rng, step):
+            loss = super().loss(rng, step)
             if not bool(loss.isfinite()) and not bool(weights(self).isfinite().all()):
                 raise KeyboardInterrupt
             return loss

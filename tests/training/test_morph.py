@@ -9,11 +9,14 @@ import torch
 from engine.errors import InstrumentError, MusicNNError
 from engine.instrument import load_instrument, prove, save_instrument
 from engine.knobs import LATENT
+from engine.networks.heads import expand
 from engine.units import cents_between, key_to_hz
 from tests.training.conftest import CPU
-from training.analysis import Tuning
-from training.evaluate_space import evaluate_axes, evaluate_points, evaluate_timbres
+from training.analysis import EnvelopeFit, Tuning
+from training.evaluate_space import TOUR_KEYS, evaluate_axes, evaluate_points, evaluate_timbres, tour
 from training.metrics import pitch_cents
+from training.notes import POWER
+from training.recipes.live import Crop
 from training.recipes.morph import SPREAD, MorphConfig, MorphTask, first_points
 from training.teacher import BLOCK, Teacher
 from training.timbres import BORDERS, TimbresConfig, fill_silent, lay_slots, make_timbres, plan
@@ -220,3 +223,39 @@ def test_half_precision_gives_almost_the_same_loss(timbre_keys):
 def test_an_unknown_precision_is_refused():
     with pytest.raises(ValueError, match="precision"):
         MorphConfig(precision="float8")
+
+
+def test_the_tour_plays_every_timbre_beside_its_teacher(instrument):
+    sound, wanted = tour(instrument)
+    assert sound.shape == wanted.shape and sound.shape[1] == 2
+    assert np.isfinite(sound).all()
+    parts = np.array_split(wanted, 2 * len(TOUR_KEYS))
+    assert all(np.abs(part).max() > 1e-3 for part in parts)
+    assert all(np.abs(part).max() > 1e-4 for part in np.array_split(sound, 2 * len(TOUR_KEYS)))
+
+
+def test_spectra_in_fitting_are_those_of_the_sound(timbre_keys):
+    """Overlapped and added, they give what the analysis' own synthesis makes of the same envelopes."""
+    task, row = make_task(timbre_keys), 2
+    note, synthesis = timbre_keys[row].notes[0], TIMBRES.synthesis
+    frames = 60
+    target = note.target[:frames, 0].float()
+    spectra = task._spectra(target[None], [Crop((target, target, target), row, 0)])[0]
+    stretches = torch.fft.irfft(spectra, n=synthesis.length).numpy()
+    sound = np.zeros(frames * synthesis.hop + synthesis.length, np.float32)
+    for index, stretch in enumerate(stretches):
+        start = (index + 1) * synthesis.hop  # one frame's length later than in the note
+        sound[start : start + synthesis.length] += stretch
+    samples = (frames - 4) * synthesis.hop
+    fit = EnvelopeFit(synthesis, timbre_keys[row].hz, TIMBRES.harmonic)
+    envelopes = expand(torch.view_as_complex(note.target[:frames].float()), POWER).permute(1, 0, 2)
+    wanted = np.asarray(fit.synthesise(envelopes, samples))[0]
+    error = sound[synthesis.length : synthesis.length + samples] - wanted
+    assert 10 * np.log10(np.sum(error**2) / np.sum(wanted**2)) < -60
+
+
+def test_later_steps_also_compare_spectra(timbre_keys):
+    task = make_task(timbre_keys)
+    with torch.no_grad():
+        early, late = (float(task.loss(np.random.default_rng(0), step)) for step in (0, task.config.spectral_from))
+    assert late > early

@@ -65,10 +65,14 @@ class Example:
 
 @dataclass(frozen=True)
 class Crop:
-    """tensors: inputs (crop + context frames), what is expected at the border (context), targets (crop)."""
+    """tensors: inputs (crop + context frames), what is expected at the border (context), targets (crop).
+
+    start: the first frame of the crop in its note.
+    """
 
     tensors: tuple[Tensor, Tensor, Tensor]
     row: int
+    start: int
 
 
 class LiveTask:
@@ -98,7 +102,7 @@ class LiveTask:
         """The key that the network hears for a note: its own."""
         return round(example.note.key)
 
-    def distance(self, output: Tensor, wanted: Tensor) -> Tensor:
+    def distance(self, output: Tensor, wanted: Tensor, crops: Sequence[Crop], step: int) -> Tensor:
         """Loss of envelopes (batch, frames, channels, carriers, 2), compressed."""
         return complex_and_magnitude(output, wanted)
 
@@ -106,8 +110,8 @@ class LiveTask:
         """Squared errors (batch, frames, channels, carriers) that are to be played as noise."""
         return (output - wanted).pow(2).sum(-1)
 
-    def loss(self, rng: np.random.Generator) -> Tensor:
-        """Loss of a random batch of crops."""
+    def loss(self, rng: np.random.Generator, step: int = 0) -> Tensor:
+        """Loss of a random batch of crops, after so many steps of fitting."""
         chunk = int(rng.choice(CHUNKS, p=CHUNK_WEIGHTS))
         border = int(rng.choice(self._borders))
         crops = [self._crop(rng, border) for _ in range(self._live.batch)]
@@ -122,7 +126,7 @@ class LiveTask:
         raw, unit = torch.cat([first, second], 1).float(), self._unit[rows][:, None]
         output = torch.view_as_real(self.head.relative(raw) * unit)
         wanted = target.reshape(*target.shape[:2], self.head.channels, self.head.carriers, 2) / self._scale
-        loss = self.distance(output, wanted)
+        loss = self.distance(output, wanted, crops, step)
         if self.head.noise:
             error = self.unforeseen(output.detach(), wanted) / (unit.abs().pow(2) + _LEAST)
             shape = (*error.shape[:-1], self.head.noise)
@@ -156,7 +160,7 @@ class LiveTask:
         split = inputs[border : border + context]
         if start + border == example.border:
             split = self._frames(note.held(), example.border, context)
-        return Crop((inputs, split, _padded(example.target[start:end], crop)), example.row)
+        return Crop((inputs, split, _padded(example.target[start:end], crop)), example.row, start)
 
     def _frames(self, note: Note, first: int, count: int) -> Tensor:
         return torch.from_numpy(self.codec.frames(note, first, count))

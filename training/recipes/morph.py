@@ -17,20 +17,21 @@ from torch import Tensor, nn
 
 from engine.codec import Note, ScoreCodec
 from engine.instrument import Instrument
-from engine.networks.heads import PartialHead, compress
+from engine.networks.heads import PartialHead, compress, expand
 from engine.networks.spectral import SpectralNetwork
 from engine.spectral import Stft
 from engine.timbres import TimbreSpace
 from engine.voices.morph import MorphKeys
 from training.analysis import EnvelopeFit
-from training.losses import magnitude_and_turn, turns
+from training.losses import magnitude_and_turn, spectral_magnitudes, turns
 from training.metrics import log_mel_l1_db, null_snr_db, spectral_convergence
 from training.notes import POWER, mid_side
-from training.recipes.live import Example, LiveConfig, LiveTask, example, target_scale
+from training.recipes.live import Crop, Example, LiveConfig, LiveTask, example, target_scale
 from training.teacher import BLOCK, Teacher
 from training.timbres import BORDERS, TimbreKey, TimbresConfig
 
 GAIN_DB = 6.0
+SPECTRAL_WEIGHT, SPECTRAL_POWER, SPECTRAL_SHARE = 2.0, 0.7, 2
 SPREAD = 1.0  # RMS distance of the first points from the middle
 
 
@@ -40,6 +41,7 @@ class MorphConfig(LiveConfig):
 
     dims: of a point. noise: standard deviation that is added to the points in fitting, relative to SPREAD.
     pull: weight of the points' mean square in the loss.
+    spectral_from: step from which on carriers are also compared together.
     """
 
     timbres: TimbresConfig = field(default_factory=TimbresConfig)
@@ -47,6 +49,7 @@ class MorphConfig(LiveConfig):
     noise: float = 0.1
     pull: float = 1e-3
     noise_bands: int = 32
+    spectral_from: int = 3200
 
     def to_json(self) -> dict[str, object]:
         """As it stands in the instrument's card."""
@@ -83,6 +86,7 @@ class MorphTask(LiveTask):
         unit = compress(self.reference, POWER) / scale
         super().__init__(config, codec, head, model.network, examples, unit, scale, BORDERS)
         self._held_out: list[_HeldOut] | None = None
+        self._lobes: dict[int, tuple[Tensor, Tensor]] = {}
 
     def condition(self, inputs: Tensor, rows: Tensor) -> Tensor:
         """The frames, and beside each the point of the row's timbre, blurred while fitting."""
@@ -101,19 +105,48 @@ class MorphTask(LiveTask):
         key = example.note.key + round(float(rng.uniform(-0.5, 0.5)) * timbres.step)
         return int(np.clip(key, timbres.first_key, timbres.last_key))
 
-    def distance(self, output: Tensor, wanted: Tensor) -> Tensor:
-        """Of magnitudes and turns: most of these timbres waver in ways that one network cannot keep in step with."""
-        return magnitude_and_turn(output, wanted)
+    def distance(self, output: Tensor, wanted: Tensor, crops: Sequence[Crop], step: int) -> Tensor:
+        """Of magnitudes and turns: most of these timbres waver in ways that one network cannot keep in step with.
+
+        From `spectral_from` steps on also of the spectra that the carriers have together: those that lie within one
+        lobe of the window must keep in step with each other, or they cancel.
+        """
+        loss = magnitude_and_turn(output, wanted)
+        if step < self.config.spectral_from:
+            return loss
+        some = len(crops) // SPECTRAL_SHARE or 1  # it is half as dear as the network
+        spectra = [self._spectra(envelopes[:some, :, 0], crops[:some]) for envelopes in (output, wanted)]
+        return loss + SPECTRAL_WEIGHT * spectral_magnitudes(spectra[0], spectra[1], SPECTRAL_POWER)
+
+    def _spectra(self, compressed: Tensor, crops: Sequence[Crop]) -> Tensor:
+        """Spectrum frames (batch, frames, bins) of one channel's envelopes (batch, frames, carriers, 2)."""
+        synthesis = self.config.timbres.synthesis
+        frames = np.arange(compressed.shape[1])
+        centres = np.array([[synthesis.centre(crop.start + int(m)) for m in frames] for crop in crops])
+        hz = np.stack([self._data[crop.row].hz for crop in crops])
+        angles = (centres[:, :, None] * hz[:, None] / synthesis.sample_rate) % 1
+        turn = torch.from_numpy(np.exp(2j * np.pi * angles).astype(np.complex64)).to(self.device)
+        turned = expand(torch.view_as_complex(compressed.contiguous()), POWER) * turn
+        real, imaginary = (
+            torch.stack([self._lobes_of(crop.row)[part] for crop in crops]).to(self.device) for part in (0, 1)
+        )
+        return torch.complex(turned.real @ real, turned.imag @ imaginary)
+
+    def _lobes_of(self, row: int) -> tuple[Tensor, Tensor]:
+        if row not in self._lobes:
+            real, imaginary = self.config.timbres.synthesis.lobes(self._data[row].hz)
+            self._lobes[row] = torch.from_numpy(real), torch.from_numpy(imaginary)
+        return self._lobes[row]
 
     def unforeseen(self, output: Tensor, wanted: Tensor) -> Tensor:
         """Only what changes from frame to frame: a tone in another phase is no noise."""
         error = (turns(output) - turns(wanted)).pow(2).sum(-1)
         return torch.cat([error[:, :1], error], 1)
 
-    def loss(self, rng: np.random.Generator) -> Tensor:
+    def loss(self, rng: np.random.Generator, step: int = 0) -> Tensor:
         """That of the crops, and the pull of the points towards the middle."""
         self._blur = None  # one for the whole of each crop, another for every batch
-        return super().loss(rng) + self.config.pull * self._points.pow(2).mean()
+        return super().loss(rng, step) + self.config.pull * self._points.pow(2).mean()
 
     def validate(self) -> dict[str, float]:
         """Mean figures over held-out notes (other velocities and durations) of every timbre, as played live."""

@@ -118,7 +118,7 @@ class NnssTask:
         sound = teacher.notes([(0, release, key, self.config.velocity)], release + tail)
         return _Recording(Note(key, self.config.velocity, release), mid_side(sound)[0] * np.float32(4))
 
-    def loss(self, rng: np.random.Generator) -> Tensor:
+    def loss(self, rng: np.random.Generator, step: int = 0) -> Tensor:
         """Mean squared error of a batch of crops, over the target's mean power."""
         crops = [self._crop(rng, int(rng.integers(len(self._train)))) for _ in range(self.config.batch)]
         inputs, context, target = (torch.stack(parts).to(self.device) for parts in zip(*crops, strict=True))
