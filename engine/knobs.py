@@ -55,7 +55,7 @@ _ROWS = (
          -1, 1, 0, "", "Spectrum"),
     Knob("stretch", "Stretch", "Spreads the partials: from pulled together to bell-like.", -1, 1, 0, "", "Spectrum"),
     Knob("body", "Body", "Hammer, breath and noise between the partials.", -40, 12, 0, "dB", "Spectrum"),
-    Knob("breath", "Breath", "What differs from note to note: noise of breath and bow, beating of a choir.", 0, 2, 1,
+    Knob("breath", "Breath", "Noise of breath and bow, where the network is unsure what comes.", 0, 2, 0,
          "", "Spectrum"),
     Knob("attack", "Attack", "Time in which a note fades in.", 0, 500, 0, "ms", "Time"),
     Knob("decay", "Decay", "Extra damping: notes die away sooner.", 0, 60, 0, "dB/s", "Time"),

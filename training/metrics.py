@@ -18,6 +18,7 @@ FLOOR_DB = 60.0
 BANDS = ((20, 500), (500, 2000), (2000, 4000), (4000, 6000), (6000, 10_000), (10_000, 16_000))
 MSS_LENGTHS = (2048, 1024, 512, 256, 128, 64)
 MAX_LAG = 4410
+LOWEST_PITCH = 15.0  # Hz
 SAME_WAVEFORM = 0.5  # correlation from which on two waveforms are taken for the same
 _TINY = 1e-20
 
@@ -117,13 +118,15 @@ def pitch_cents(sound: Mono, teacher: Mono) -> float:
     """
     size = 1 << 19
     a, b = (np.abs(np.fft.rfft(x * np.hanning(len(x)), size)) for x in (sound, teacher))
+    lowest = round(LOWEST_PITCH * size / SAMPLE_RATE)  # below lie offsets, not tones
+    a[:lowest] = b[:lowest] = 0
     width = round(4 * size / len(teacher))  # the main lobe of a Hann window, in steps of this transform
     cents: list[float] = []
     weights: list[float] = []
     rest = b.copy()
     for _ in range(8):
         peak = int(rest.argmax())
-        if rest[peak] <= 0.03 * b.max():
+        if rest[peak] <= 0.03 * b.max() or b.max() <= 0:
             break
         low, high = max(1, peak - width), peak + width + 1
         rest[low:high] = 0

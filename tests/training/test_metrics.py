@@ -216,3 +216,9 @@ def test_an_onset_is_found_on_its_sample(onset):
 def test_an_onset_is_where_a_share_of_the_peak_is_reached():
     ramp = (np.arange(4410) / 4410).astype(np.float32)
     assert onset_sample(ramp, 0.5) == pytest.approx(2205, abs=2)
+
+
+def test_an_offset_is_no_pitch(rng):
+    tone_ = tone(440)
+    assert abs(pitch_cents(tone_ + np.float32(0.5), tone(440) + np.float32(0.5))) < 0.01
+    assert np.isnan(pitch_cents(tone_, np.full(RATE, 0.3, np.float32)))

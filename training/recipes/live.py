@@ -128,12 +128,16 @@ class LiveTask:
         wanted = target.reshape(*target.shape[:2], self.head.channels, self.head.carriers, 2) / self._scale
         loss = self.distance(output, wanted, crops, step)
         if self.head.noise:
-            error = self.unforeseen(output.detach(), wanted) / (unit.abs().pow(2) + _LEAST)
-            shape = (*error.shape[:-1], self.head.noise)
-            band = torch.from_numpy(self.head.band).to(self.device)
-            mean = torch.zeros(shape, device=self.device).index_add_(3, band, error) / torch.bincount(band)
-            loss = loss + NOISE_WEIGHT * deviation_loss(self.head.deviation(raw), mean)
+            error = self._in_bands(self.unforeseen(output.detach(), wanted))
+            power = self._in_bands(unit.abs().pow(2)) + _LEAST
+            loss = loss + NOISE_WEIGHT * deviation_loss(self.head.deviation(raw), error / power)
         return loss
+
+    def _in_bands(self, values: Tensor) -> Tensor:
+        """Sums over the carriers of each noise band, (..., carriers) -> (..., bands): the loud ones decide."""
+        band = torch.from_numpy(self.head.band).to(self.device)
+        sums = torch.zeros((*values.shape[:-1], self.head.noise), device=self.device)
+        return sums.index_add_(values.ndim - 1, band, values)
 
     def _stack(self, rows: list[Tensor]) -> Tensor:
         return torch.stack(rows).to(self.device, torch.float32)
@@ -160,7 +164,7 @@ class LiveTask:
         split = inputs[border : border + context]
         if start + border == example.border:
             split = self._frames(note.held(), example.border, context)
-        return Crop((inputs, split, _padded(example.target[start:end], crop)), example.row, start)
+        return Crop((inputs, split, padded(example.target[start:end], crop)), example.row, start)
 
     def _frames(self, note: Note, first: int, count: int) -> Tensor:
         return torch.from_numpy(self.codec.frames(note, first, count))
@@ -191,6 +195,6 @@ def target_scale(examples: Sequence[Example]) -> float:
     return float(torch.stack([e.target[:200].float().pow(2).mean() for e in examples]).mean().sqrt())
 
 
-def _padded(rows: Tensor, count: int) -> Tensor:
+def padded(rows: Tensor, count: int) -> Tensor:
     """The first `count` rows, with rows of zeros where there are fewer."""
     return rows[:count] if len(rows) >= count else torch.nn.functional.pad(rows, (0, 0, 0, count - len(rows)))

@@ -8,7 +8,7 @@ levels between the timbres are interpolated from tables (`engine.timbres`); the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import torch
@@ -21,17 +21,21 @@ from engine.networks.heads import PartialHead, compress, expand
 from engine.networks.spectral import SpectralNetwork
 from engine.spectral import Stft
 from engine.timbres import TimbreSpace
+from engine.units import key_to_hz
 from engine.voices.morph import MorphKeys
 from training.analysis import EnvelopeFit
+from training.fit import evaluating
 from training.losses import magnitude_and_turn, spectral_magnitudes, turns
 from training.metrics import log_mel_l1_db, null_snr_db, spectral_convergence
 from training.notes import POWER, mid_side
-from training.recipes.live import Crop, Example, LiveConfig, LiveTask, example, target_scale
+from training.recipes.live import Crop, Example, LiveConfig, LiveTask, example, padded, target_scale
 from training.teacher import BLOCK, Teacher
 from training.timbres import BORDERS, TimbreKey, TimbresConfig
 
 GAIN_DB = 6.0
 SPECTRAL_WEIGHT, SPECTRAL_POWER, SPECTRAL_SHARE = 2.0, 0.7, 2
+TUNED = 8
+LEVEL_FRAMES, LARGEST_GAIN = 200, 4.0
 SPREAD = 1.0  # RMS distance of the first points from the middle
 
 
@@ -179,12 +183,44 @@ class MorphTask(LiveTask):
         sound = fit.synthesise(envelopes, samples) * (note.velocity / 127) ** data.exponent
         return np.asarray(sound.cpu().numpy())
 
+    def levels(self) -> NDArray[np.float64]:
+        """Gain of each key of the data (rows,) at which the network's long note is as loud as the teacher's.
+
+        An average of possible sounds, which is what a network writes where it is unsure, is softer than any of them.
+        """
+        context = self.config.context
+        gains = np.ones(len(self._data))
+        taught = [row for row, key in enumerate(self._data) if key.notes]
+        for start in range(0, len(taught), self.config.batch):
+            rows = taught[start : start + self.config.batch]
+            notes = [self._data[row].notes[0] for row in rows]
+            inputs = torch.cat(
+                [
+                    self._input(row, Note(note.key, note.velocity), 0, LEVEL_FRAMES + context)
+                    for row, note in zip(rows, notes, strict=True)
+                ]
+            )
+            raw = self.network.segment(inputs[:, :-context], inputs[:, -context:], 16)[0]
+            relative = self.head.relative(raw)[:, :, 0] * compress(self.reference[rows], POWER)[:, None, 0]
+            targets = [padded(note.target[:, 0].flatten(1), LEVEL_FRAMES) for note in notes]
+            wanted = torch.stack(targets).float().reshape(len(rows), LEVEL_FRAMES, -1, 2).to(self.device)
+            crops = [Crop((n.target, n.target, n.target), row, 0) for row, n in zip(rows, notes, strict=True)]
+            own, teachers = (
+                self._spectra(one, crops).abs().pow(2).sum((1, 2)) for one in (torch.view_as_real(relative), wanted)
+            )
+            gains[rows] = torch.sqrt(teachers / (own + 1e-20)).clamp(1 / LARGEST_GAIN, LARGEST_GAIN).cpu().numpy()
+        for row, key in enumerate(self._data):
+            if not key.notes:
+                same = [other for other in taught if self._data[other].timbre == key.timbre]
+                gains[row] = gains[min(same, key=lambda other: abs(self._data[other].key - key.key))]
+        return gains
+
     def space(self) -> TimbreSpace:
-        """The space of timbres as it is fitted so far."""
+        """The space of timbres as it is fitted so far, its levels as they were measured."""
         timbres = self.config.timbres
         anchors = len(timbres.anchors)
         shape = (len(timbres.programs), anchors)
-        hz = np.stack([key.hz for key in self._data]).reshape(*shape, -1)
+        hz = np.stack([in_tune(key, timbres.harmonic) for key in self._data]).reshape(*shape, -1)
         reference = np.stack([key.reference for key in self._data]).reshape(*shape, 2, -1)
         points = self._points.detach().cpu().double().numpy()
         exponents = np.array([key.exponent for key in self._data]).reshape(shape).mean(axis=1)
@@ -197,7 +233,11 @@ class MorphTask(LiveTask):
         network = SpectralNetwork(self.network.config)
         network.load_state_dict({key: tensor.cpu() for key, tensor in self.network.state_dict().items()})
         network.eval().requires_grad_(requires_grad=False)
-        model = MorphKeys(self.codec, network, self.head, self.space())
+        space = self.space()
+        with evaluating(self.model):
+            gains = self.levels().reshape(space.level.shape[:2])
+        space = replace(space, level=space.level * gains[:, :, None, None])
+        model = MorphKeys(self.codec, network, self.head, space)
         timbres = self.config.timbres
         keys = range(timbres.first_key, timbres.last_key + 1)
         return Instrument(name, "keys", title, timbres.sample_rate, GAIN_DB, keys, model.knobs, model, metadata)
@@ -230,6 +270,17 @@ class _HeldOut:
     row: int
     note: Note
     sound: NDArray[np.float32]
+
+
+def in_tune(key: TimbreKey, harmonic: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Carriers (carriers,) with the partials moved together so that the first TUNED, by level, are in tune on average.
+
+    Samplers are not: FluidR3's choir is up to 36 cents flat, its violin up to 22 sharp. Mixed timbres would beat.
+    """
+    low = (harmonic > 0) & (harmonic <= TUNED) & (key.hz > 0)
+    cents = 1200 * np.log2(key.hz[low] / (harmonic[low] * key_to_hz(key.key)))
+    off = float(np.average(cents, weights=np.abs(key.reference[0, low]) + 1e-12))
+    return np.where(harmonic > 0, key.hz * 2 ** (-off / 1200), key.hz)
 
 
 def first_points(data: Sequence[TimbreKey], dims: int) -> NDArray[np.float64]:
