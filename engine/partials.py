@@ -130,10 +130,12 @@ class PartialSynthesis:
 
     def stretches(self, turned: Envelopes, lobes: Lobes) -> Samples:
         """Windowed stretches (..., length) of envelopes (..., carriers) already turned by their carriers' phases."""
-        spectrum = np.empty((*turned.shape[:-1], self.bins), np.complex64)
-        spectrum.real = turned.real @ lobes[0]
-        spectrum.imag = turned.imag @ lobes[1]
-        return np.fft.irfft(spectrum, n=self.length, axis=-1).astype(np.float32)
+        rows = turned.reshape(-1, turned.shape[-1])  # one product of two matrices; a stack of them is four times slower
+        spectrum = np.empty((len(rows), self.bins), np.complex64)
+        spectrum.real = np.ascontiguousarray(rows.real) @ lobes[0]
+        spectrum.imag = np.ascontiguousarray(rows.imag) @ lobes[1]
+        sound = np.fft.irfft(spectrum, n=self.length, axis=-1).astype(np.float32, copy=False)
+        return sound.reshape(*turned.shape[:-1], self.length)
 
     def _interpolate(self, distance: NDArray[np.float64]) -> NDArray[np.float64]:
         position = distance * self.STEPS
