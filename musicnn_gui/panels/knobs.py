@@ -15,7 +15,7 @@ from musicnn_gui.widgets.knob import KnobWidget
 
 
 class KnobsPanel(QScrollArea):
-    """One row of groups; it scrolls where the window is narrow."""
+    """A row of groups, or two for an instrument of many timbres; it scrolls where the window is narrow."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -31,17 +31,25 @@ class KnobsPanel(QScrollArea):
     def refresh(self) -> None:
         """Build the knobs of the loaded instrument, at their values."""
         self.knobs = {}
-        row = QWidget()
-        layout = QHBoxLayout(row)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(14)
+        rows: list[list[QWidget]] = [[]]
         if self._session.instrument is not None and self._session.instrument.presets:
-            layout.addWidget(self._presets(list(self._session.instrument.presets)))
+            rows[0].append(self._presets(list(self._session.instrument.presets)))
         for title, knobs in groupby(self._session.shown_knobs, key=lambda knob: knob.group):
-            layout.addWidget(self._group(title, list(knobs)))
-        layout.addStretch(1)
-        self.setWidget(row)
-        self.setFixedHeight(row.sizeHint().height() + self.horizontalScrollBar().sizeHint().height())
+            rows[-1].append(self._group(title, list(knobs)))
+            if title == "Timbre":
+                rows.append([])
+        groups = QWidget()
+        column = QVBoxLayout(groups)
+        column.setContentsMargins(0, 0, 0, 0)
+        for row in rows:
+            line = QHBoxLayout()
+            line.setSpacing(14)
+            for group in row:
+                line.addWidget(group)
+            line.addStretch(1)
+            column.addLayout(line)
+        self.setWidget(groups)
+        self.setFixedHeight(groups.sizeHint().height() + self.horizontalScrollBar().sizeHint().height())
 
     def _presets(self, names: list[str]) -> QWidget:
         box = QWidget()
