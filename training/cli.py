@@ -363,7 +363,10 @@ def _worst(rows: list[dict[str, Any]], names: Iterable[str]) -> dict[str, Any]:
         sizes = [math.inf if math.isnan(row[name]) else abs(row[name]) for row in rows]
         row = rows[sizes.index(max(sizes))]
         worst[f"worst_{name}"] = {"key": row["key"], "value": row[name]}
-        worst[f"median_{name}"], worst[f"p95_{name}"] = (float(np.percentile(sizes, share)) for share in (50, 95))
+        worst[f"median_{name}"], worst[f"p95_{name}"] = (
+            float(np.percentile(sizes, share, method="higher"))
+            for share in (50, 95)  # one of them may be infinite
+        )
     return worst
 
 
