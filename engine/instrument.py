@@ -47,7 +47,7 @@ JSON_FILE, WEIGHTS_FILE, PROOF_FILE, CARD_FILE = (
 MAX_JSON_BYTES, MAX_WEIGHT_BYTES = 1_000_000, 400_000_000
 SAMPLE_RATE = 44_100
 PROOF_SAMPLES = 8192
-SPACE_NUMBERS = ("points", "hz", "level", "phase", "exponents")
+SPACE_NUMBERS, SPACE_WHOLE = ("points", "hz", "level", "phase", "exponents"), ("anchors", "harmonic")
 PROOF_TOLERANCE_DB = -60.0
 
 FIELDS: Mapping[str, type] = {
@@ -164,7 +164,7 @@ def save_instrument(instrument: Instrument, folder: Path, card: str) -> None:
     tensors = {f"network.{name}": tensor for name, tensor in model.network.state_dict().items()}
     if isinstance(model, MorphKeys):
         space = model.space
-        for table in ("points", "anchors", "hz", "harmonic", "level", "phase", "exponents"):
+        for table in (*SPACE_NUMBERS, *SPACE_WHOLE):
             tensors[f"space.{table}"] = torch.from_numpy(np.asarray(getattr(space, table)))
         for table in ("space.level", "space.phase"):
             tensors[table] = tensors[table].float()  # the largest tables; their precision is plenty
@@ -268,7 +268,7 @@ def _space(names: Any, tensors: Mapping[str, Tensor]) -> TimbreSpace:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError("'timbres' is not a list of names")
     numbers = {name: tensors[f"space.{name}"].double().numpy() for name in SPACE_NUMBERS}
-    whole = {name: tensors[f"space.{name}"].long().numpy() for name in ("anchors", "harmonic")}
+    whole = {name: tensors[f"space.{name}"].long().numpy() for name in SPACE_WHOLE}
     return TimbreSpace(tuple(names), **numbers, **whole)
 
 

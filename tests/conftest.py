@@ -21,3 +21,11 @@ def own_folders(tmp_path_factory, monkeypatch):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
     monkeypatch.delenv("MUSICNN_INSTRUMENTS", raising=False)
     return home
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pictures_of_their_own(tmp_path_factory):
+    """matplotlib keeps a list of fonts in the user's folder otherwise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLCONFIGDIR", str(tmp_path_factory.mktemp("matplotlib")))
+        yield

@@ -35,14 +35,6 @@ TINY_KEYS = ["train", "keys", "--first-key", "107", "--last-key", "108", "--hidd
 TINY_NNSS = ["train", "nnss", "--hidden", "8", "--layers", "1", "--name", "tiny-nnss"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def pictures_of_their_own(tmp_path_factory):
-    """matplotlib keeps a list of fonts in the user's folder otherwise."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MPLCONFIGDIR", str(tmp_path_factory.mktemp("matplotlib")))
-        yield
-
-
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """A network of a few steps has not learned to fall silent; and commands set torch's threads."""

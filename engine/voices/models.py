@@ -289,7 +289,7 @@ def _noise(channels: int, carriers: int) -> NDArray[np.complex64]:
     """
     rng = np.random.default_rng(0)
     shape = (NOISE_FRAMES, channels, carriers)
-    white = np.fft.fft(rng.standard_normal(shape) + 1j * rng.standard_normal(shape), axis=0)
+    white = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)  # in frequency: it is as white there
     turn = np.exp(-2j * np.pi * np.arange(NOISE_FRAMES) / NOISE_FRAMES)
     smooth = np.fft.ifft(white / (1 - NOISE_MEMORY * turn)[:, None, None], axis=0)
     return np.asarray(smooth / np.sqrt((np.abs(smooth) ** 2).mean()), np.complex64)

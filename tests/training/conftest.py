@@ -27,6 +27,18 @@ def decaying(hz, seconds=1.0, partials=6):
     return (0.25 * np.sum(waves, axis=0)).astype(np.float32)
 
 
+def steps(task, count, rate=3e-3):
+    """Losses of some steps of fitting."""
+    optimiser, rng, losses = torch.optim.Adam(task.model.parameters(), rate), np.random.default_rng(0), []
+    for _ in range(count):
+        loss = task.loss(rng)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    return losses
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
@@ -42,14 +54,6 @@ class Fitted:
     run: Path
     folder: Path
     instrument: Instrument
-
-
-@pytest.fixture(scope="session", autouse=True)
-def pictures_of_their_own(tmp_path_factory):
-    """matplotlib keeps a list of fonts in the user's folder otherwise."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MPLCONFIGDIR", str(tmp_path_factory.mktemp("matplotlib")))
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from engine.codec import Note
 from engine.instrument import prove
 from engine.midi.events import note_off, note_on
 from engine.synth import Synth
-from tests.training.conftest import CPU, SMALL
+from tests.training.conftest import CPU, SMALL, steps
 from training.metrics import null_snr_db, pitch_cents
 from training.notes import mid_side
 from training.recipes.keys import KeysConfig, KeysTask
@@ -21,18 +21,6 @@ def make_task(small_notes, **sizes):
     return KeysTask(
         KeysConfig(**({"notes": SMALL, "front": 16, "hidden": 16, "batch": 8} | sizes)), data, exponent, CPU
     )
-
-
-def steps(task, count):
-    optimiser, rng = torch.optim.Adam(task.model.parameters(), 3e-3), np.random.default_rng(0)
-    losses = []
-    for _ in range(count):
-        loss = task.loss(rng)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(float(loss.detach()))
-    return losses
 
 
 def left_right(mid_and_side):

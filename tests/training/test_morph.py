@@ -13,13 +13,12 @@ from engine.midi.events import note_on
 from engine.midi.files import Score
 from engine.networks.heads import expand
 from engine.units import cents_between, key_to_hz
-from tests.training.conftest import CPU
+from tests.training.conftest import CPU, steps
 from training.analysis import EnvelopeFit, Tuning
 from training.evaluate import render_start
 from training.evaluate_space import TOUR_KEYS, evaluate_axes, evaluate_points, evaluate_timbres, tour
 from training.metrics import pitch_cents
 from training.notes import POWER
-from training.recipes.live import Crop
 from training.recipes.morph import SPREAD, MorphConfig, MorphTask, first_points
 from training.teacher import BLOCK, Teacher
 from training.timbres import BORDERS, TimbresConfig, fill_silent, lay_slots, make_timbres, plan
@@ -44,12 +43,7 @@ def make_task(timbre_keys):
 def learned(timbre_keys):
     """A task after some steps."""
     task = make_task(timbre_keys)
-    optimiser, rng = torch.optim.Adam(task.model.parameters(), 3e-3), np.random.default_rng(0)
-    for _ in range(60):
-        loss = task.loss(rng)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
+    steps(task, 60)
     task.model.eval()
     return task
 
@@ -243,7 +237,7 @@ def test_spectra_in_fitting_are_those_of_the_sound(timbre_keys):
     note, synthesis = timbre_keys[row].notes[0], TIMBRES.synthesis
     frames = 60
     target = note.target[:frames, 0].float()
-    spectra = task._spectra(target[None], [Crop((target, target, target), row, 0)])[0]
+    spectra = task._spectra([target[None]], [row], [0])[0][0]
     stretches = torch.fft.irfft(spectra, n=synthesis.length).numpy()
     sound = np.zeros(frames * synthesis.hop + synthesis.length, np.float32)
     for index, stretch in enumerate(stretches):

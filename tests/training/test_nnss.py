@@ -9,7 +9,7 @@ from engine.instrument import load_instrument, prove, save_instrument
 from engine.midi.events import note_off, note_on
 from engine.spectral import denormalise_power
 from engine.synth import Synth
-from tests.training.conftest import CPU, RATE
+from tests.training.conftest import CPU, RATE, steps
 from training.metrics import null_snr_db, pitch_cents
 from training.recipes import nnss
 from training.recipes.nnss import DURATIONS, HELD_OUT_DURATIONS, PRESETS, NnssConfig, NnssTask
@@ -21,17 +21,6 @@ TINY = {"first_key": 60, "last_key": 60, "hidden": 16, "layers": 1, "batch": 4, 
 def make_task(preset="live", **sizes):
     torch.manual_seed(0)
     return NnssTask(replace(PRESETS[preset], **(TINY | sizes)), CPU)
-
-
-def steps(task, count, rate=3e-3):
-    optimiser, rng, losses = torch.optim.Adam(task.model.parameters(), rate), np.random.default_rng(0), []
-    for _ in range(count):
-        loss = task.loss(rng)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(float(loss.detach()))
-    return losses
 
 
 def test_the_seed_has_the_originals_settings():

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from engine.codec import Note, ScoreCodec
 from engine.instrument import Instrument
@@ -22,7 +21,7 @@ from engine.voices.models import PartialKeys
 from training.analysis import EnvelopeFit
 from training.metrics import log_mel_l1_db, null_snr_db, spectral_convergence
 from training.notes import BORDERS, POWER, KeyData, NotesConfig, mid_side
-from training.recipes.live import LiveConfig, LiveTask, example, target_scale
+from training.recipes.live import HeldOut, LiveConfig, LiveTask, example, finished, target_scale
 from training.teacher import BLOCK, Teacher
 
 VALIDATION_NOTES = 24
@@ -58,7 +57,7 @@ class KeysTask(LiveTask):
         super().__init__(
             config, codec, head, self.model, examples, compress(self.reference, POWER) / scale, scale, BORDERS
         )
-        self._held_out: list[_HeldOut] | None = None
+        self._held_out: list[HeldOut] | None = None
 
     def validate(self) -> dict[str, float]:
         """Mean figures over held-out notes (other velocities and durations), rendered as live playing does."""
@@ -81,36 +80,20 @@ class KeysTask(LiveTask):
 
     def play(self, row: int, note: Note, samples: int, chunk: int = 16) -> np.ndarray:
         """One note as (2, samples) mid and side, its release unknown until it happens."""
-        data, notes, context = self._data[row], self.config.notes, self.config.context
+        data, notes = self._data[row], self.config.notes
         fit = EnvelopeFit(notes.synthesis, data.hz, data.harmonic, self.device)
-        frames = fit.frame_count(samples)
-        border = frames if note.release is None else min(self.codec.first_frame_of(note.release), frames)
-        held = self._input(note.held(), 0, border + context)
-        parts, states = [], None
-        if border:
-            part, states = self.model.segment(held[:, :border], held[:, border:], chunk)
-            parts.append(part)
-        if border < frames:
-            released = self._input(note, border, frames - border + context)
-            parts.append(self.model.segment(released[:, :-context], released[:, -context:], chunk, states)[0])
-        raw = torch.cat(parts, 1)[0]
+        raw = self.written(row, note, fit.frame_count(samples), chunk)
         envelopes = self.head.envelopes(raw, self.reference[row]).permute(1, 0, 2)
         sound = fit.synthesise(envelopes, samples) * self.head.gain(note.velocity)
         return sound.cpu().numpy()
 
     def instrument(self, name: str, title: str, metadata: Mapping[str, object]) -> Instrument:
         """The instrument as it is fitted so far."""
-        network = SpectralNetwork(self.model.config)
-        network.load_state_dict({key: tensor.cpu() for key, tensor in self.model.state_dict().items()})
-        network.eval().requires_grad_(requires_grad=False)
-        model = PartialKeys(self.codec, network, self.head, self.carriers, self.reference.cpu())
+        model = PartialKeys(self.codec, finished(self.network), self.head, self.carriers, self.reference.cpu())
         keys, rate = self.config.notes.keys, self.config.notes.sample_rate
         return Instrument(name, "keys", title, rate, GAIN_DB, keys, model.knobs, model, metadata)
 
-    def _input(self, note: Note, first: int, count: int) -> Tensor:
-        return torch.from_numpy(self.codec.frames(note, first, count))[None].to(self.device)
-
-    def _make_held_out(self) -> list[_HeldOut]:
+    def _make_held_out(self) -> list[HeldOut]:
         notes, rng = self.config.notes, np.random.default_rng([self.config.notes.seed, 1])
         held_out = []
         rows = np.unique(np.linspace(0, len(self._data) - 1, VALIDATION_NOTES).astype(int))
@@ -123,12 +106,5 @@ class KeysTask(LiveTask):
                 while velocity in taught:
                     velocity = velocity + 1 if velocity < 127 else 20
                 sound = teacher.notes([(0, release, key, velocity)], release + notes.sample_rate)
-                held_out.append(_HeldOut(int(row), Note(key, velocity, release), mid_side(sound)))
+                held_out.append(HeldOut(int(row), Note(key, velocity, release), mid_side(sound)))
         return held_out
-
-
-@dataclass(frozen=True)
-class _HeldOut:
-    row: int
-    note: Note
-    sound: np.ndarray

@@ -7,11 +7,13 @@ all see their release (if any) at the same frame, so that chunks break there, as
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.codec import Note, ScoreCodec
@@ -73,6 +75,15 @@ class Crop:
     tensors: tuple[Tensor, Tensor, Tensor]
     row: int
     start: int
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A note that is not taught, and how the teacher plays it, (2, samples) mid and side."""
+
+    row: int
+    note: Note
+    sound: NDArray[np.float32]
 
 
 class LiveTask:
@@ -139,6 +150,15 @@ class LiveTask:
         sums = torch.zeros((*values.shape[:-1], self.head.noise), device=self.device)
         return sums.index_add_(values.ndim - 1, band, values)
 
+    def heard(self, row: int, note: Note, first: int, count: int) -> Tensor:
+        """Network input (1, count, features) of one note of a row's timbre."""
+        return self.condition(self._frames(note, first, count)[None].to(self.device), torch.tensor([row]))
+
+    def written(self, row: int, note: Note, frames: int, chunk: int = 16) -> Tensor:
+        """Network output (frames, outputs) of one note, its release unknown until it happens."""
+        border = frames if note.release is None else min(self.codec.first_frame_of(note.release), frames)
+        return written(self.network, partial(self.heard, row), note, border, frames, chunk)
+
     def _stack(self, rows: list[Tensor]) -> Tensor:
         return torch.stack(rows).to(self.device, torch.float32)
 
@@ -198,3 +218,33 @@ def target_scale(examples: Sequence[Example]) -> float:
 def padded(rows: Tensor, count: int) -> Tensor:
     """The first `count` rows, with rows of zeros where there are fewer."""
     return rows[:count] if len(rows) >= count else torch.nn.functional.pad(rows, (0, 0, 0, count - len(rows)))
+
+
+def written(
+    network: SpectralNetwork,
+    heard: Callable[[Note, int, int], Tensor],
+    note: Note,
+    border: int,
+    frames: int,
+    chunk: int,
+) -> Tensor:
+    """Network output (frames, outputs) of one note as live playing computes it.
+
+    heard: network input (1, count, features) of a note from a frame on. border: the first frame that hears the release.
+    """
+    context, parts, states = network.config.context, [], None
+    if border:
+        held = heard(note.held(), 0, border + context)
+        part, states = network.segment(held[:, :border], held[:, border:], chunk)
+        parts.append(part)
+    if border < frames:
+        released = heard(note, border, frames - border + context)
+        parts.append(network.segment(released[:, :-context], released[:, -context:], chunk, states)[0])
+    return torch.cat(parts, 1)[0]
+
+
+def finished(network: SpectralNetwork) -> SpectralNetwork:
+    """A copy of a network as it is fitted so far, on the processor, ready to be played."""
+    copy = SpectralNetwork(network.config)
+    copy.load_state_dict({key: tensor.cpu() for key, tensor in network.state_dict().items()})
+    return copy.eval().requires_grad_(requires_grad=False)

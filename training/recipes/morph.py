@@ -28,7 +28,7 @@ from training.fit import evaluating
 from training.losses import magnitude_and_turn, spectral_magnitudes, turns
 from training.metrics import log_mel_l1_db, null_snr_db, spectral_convergence
 from training.notes import POWER, mid_side
-from training.recipes.live import Crop, Example, LiveConfig, LiveTask, example, padded, target_scale
+from training.recipes.live import Crop, Example, HeldOut, LiveConfig, LiveTask, example, finished, padded, target_scale
 from training.teacher import BLOCK, Teacher
 from training.timbres import BORDERS, TimbreKey, TimbresConfig
 
@@ -89,7 +89,7 @@ class MorphTask(LiveTask):
         scale = target_scale(examples)
         unit = compress(self.reference, POWER) / scale
         super().__init__(config, codec, head, model.network, examples, unit, scale, BORDERS)
-        self._held_out: list[_HeldOut] | None = None
+        self._held_out: list[HeldOut] | None = None
         self._lobes: dict[int, tuple[Tensor, Tensor]] = {}
 
     def condition(self, inputs: Tensor, rows: Tensor) -> Tensor:
@@ -119,22 +119,24 @@ class MorphTask(LiveTask):
         if step < self.config.spectral_from:
             return loss
         some = len(crops) // SPECTRAL_SHARE or 1  # it is half as dear as the network
-        spectra = [self._spectra(envelopes[:some, :, 0], crops[:some]) for envelopes in (output, wanted)]
+        rows, starts = ([getattr(crop, name) for crop in crops[:some]] for name in ("row", "start"))
+        spectra = self._spectra((output[:some, :, 0], wanted[:some, :, 0]), rows, starts)
         return loss + SPECTRAL_WEIGHT * spectral_magnitudes(spectra[0], spectra[1], SPECTRAL_POWER)
 
-    def _spectra(self, compressed: Tensor, crops: Sequence[Crop]) -> Tensor:
-        """Spectrum frames (batch, frames, bins) of one channel's envelopes (batch, frames, carriers, 2)."""
+    def _spectra(self, compressed: Sequence[Tensor], rows: Sequence[int], starts: Sequence[int]) -> list[Tensor]:
+        """Spectrum frames (batch, frames, bins) of one channel's envelopes, each (batch, frames, carriers, 2).
+
+        rows, starts: for each of the batch its row of the data and its first frame.
+        """
         synthesis = self.config.timbres.synthesis
-        frames = np.arange(compressed.shape[1])
-        centres = np.array([[synthesis.centre(crop.start + int(m)) for m in frames] for crop in crops])
-        hz = np.stack([self._data[crop.row].hz for crop in crops])
+        frames = range(compressed[0].shape[1])
+        centres = np.array([[synthesis.centre(start + m) for m in frames] for start in starts])
+        hz = np.stack([self._data[row].hz for row in rows])
         angles = (centres[:, :, None] * hz[:, None] / synthesis.sample_rate) % 1
         turn = torch.from_numpy(np.exp(2j * np.pi * angles).astype(np.complex64)).to(self.device)
-        turned = expand(torch.view_as_complex(compressed.contiguous()), POWER) * turn
-        real, imaginary = (
-            torch.stack([self._lobes_of(crop.row)[part] for crop in crops]).to(self.device) for part in (0, 1)
-        )
-        return torch.complex(turned.real @ real, turned.imag @ imaginary)
+        real, imaginary = (torch.stack([self._lobes_of(row)[part] for row in rows]).to(self.device) for part in (0, 1))
+        turned = [expand(torch.view_as_complex(one.contiguous()), POWER) * turn for one in compressed]
+        return [torch.complex(one.real @ real, one.imag @ imaginary) for one in turned]
 
     def _lobes_of(self, row: int) -> tuple[Tensor, Tensor]:
         if row not in self._lobes:
@@ -166,19 +168,9 @@ class MorphTask(LiveTask):
 
     def play(self, row: int, note: Note, samples: int, chunk: int = 16) -> NDArray[np.float32]:
         """One note as (2, samples) mid and side, its release unknown until it happens."""
-        data, context = self._data[row], self.config.context
+        data = self._data[row]
         fit = EnvelopeFit(self.config.timbres.synthesis, data.hz, self.config.timbres.harmonic, self.device)
-        frames = fit.frame_count(samples)
-        border = frames if note.release is None else min(self.codec.first_frame_of(note.release), frames)
-        parts, states = [], None
-        if border:
-            held = self._input(row, note.held(), 0, border + context)
-            part, states = self.network.segment(held[:, :border], held[:, border:], chunk)
-            parts.append(part)
-        if border < frames:
-            released = self._input(row, note, border, frames - border + context)
-            parts.append(self.network.segment(released[:, :-context], released[:, -context:], chunk, states)[0])
-        raw = torch.cat(parts, 1)[0]
+        raw = self.written(row, note, fit.frame_count(samples), chunk)
         envelopes = self.head.envelopes(raw, self.reference[row]).permute(1, 0, 2)
         sound = fit.synthesise(envelopes, samples) * (note.velocity / 127) ** data.exponent
         return np.asarray(sound.cpu().numpy())
@@ -196,7 +188,7 @@ class MorphTask(LiveTask):
             notes = [self._data[row].notes[0] for row in rows]
             inputs = torch.cat(
                 [
-                    self._input(row, Note(note.key, note.velocity), 0, LEVEL_FRAMES + context)
+                    self.heard(row, Note(note.key, note.velocity), 0, LEVEL_FRAMES + context)
                     for row, note in zip(rows, notes, strict=True)
                 ]
             )
@@ -204,10 +196,8 @@ class MorphTask(LiveTask):
             relative = self.head.relative(raw)[:, :, 0] * compress(self.reference[rows], POWER)[:, None, 0]
             targets = [padded(note.target[:, 0].flatten(1), LEVEL_FRAMES) for note in notes]
             wanted = torch.stack(targets).float().reshape(len(rows), LEVEL_FRAMES, -1, 2).to(self.device)
-            crops = [Crop((n.target, n.target, n.target), row, 0) for row, n in zip(rows, notes, strict=True)]
-            own, teachers = (
-                self._spectra(one, crops).abs().pow(2).sum((1, 2)) for one in (torch.view_as_real(relative), wanted)
-            )
+            spectra = self._spectra((torch.view_as_real(relative), wanted), rows, [0] * len(rows))
+            own, teachers = (one.abs().pow(2).sum((1, 2)) for one in spectra)
             gains[rows] = torch.sqrt(teachers / (own + 1e-20)).clamp(1 / LARGEST_GAIN, LARGEST_GAIN).cpu().numpy()
         for row, key in enumerate(self._data):
             if not key.notes:
@@ -230,23 +220,16 @@ class MorphTask(LiveTask):
 
     def instrument(self, name: str, title: str, metadata: Mapping[str, object]) -> Instrument:
         """The instrument as it is fitted so far."""
-        network = SpectralNetwork(self.network.config)
-        network.load_state_dict({key: tensor.cpu() for key, tensor in self.network.state_dict().items()})
-        network.eval().requires_grad_(requires_grad=False)
         space = self.space()
         with evaluating(self.model):
             gains = self.levels().reshape(space.level.shape[:2])
         space = replace(space, level=space.level * gains[:, :, None, None])
-        model = MorphKeys(self.codec, network, self.head, space)
+        model = MorphKeys(self.codec, finished(self.network), self.head, space)
         timbres = self.config.timbres
         keys = range(timbres.first_key, timbres.last_key + 1)
         return Instrument(name, "keys", title, timbres.sample_rate, GAIN_DB, keys, model.knobs, model, metadata)
 
-    def _input(self, row: int, note: Note, first: int, count: int) -> Tensor:
-        frames = torch.from_numpy(self.codec.frames(note, first, count))[None].to(self.device)
-        return self.condition(frames, torch.tensor([row], device=self.device))
-
-    def _make_held_out(self) -> list[_HeldOut]:
+    def _make_held_out(self) -> list[HeldOut]:
         timbres, rng = self.config.timbres, np.random.default_rng([self.config.timbres.seed, 1])
         anchors, held_out = len(timbres.anchors), []
         for index, program in enumerate(timbres.programs.values()):
@@ -261,15 +244,8 @@ class MorphTask(LiveTask):
                     while velocity in taught:
                         velocity = velocity + 1 if velocity < 127 else 30
                     sound = teacher.notes([(0, release, key, velocity)], release + timbres.sample_rate // 2)
-                    held_out.append(_HeldOut(row, Note(key, velocity, release), mid_side(sound)))
+                    held_out.append(HeldOut(row, Note(key, velocity, release), mid_side(sound)))
         return held_out
-
-
-@dataclass(frozen=True)
-class _HeldOut:
-    row: int
-    note: Note
-    sound: NDArray[np.float32]
 
 
 def in_tune(key: TimbreKey, harmonic: NDArray[np.int64]) -> NDArray[np.float64]:

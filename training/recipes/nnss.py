@@ -25,6 +25,7 @@ from engine.spectral import Stft
 from engine.voices.models import BinKeys
 from training.metrics import log_mel_l1_db, null_snr_db, spectral_convergence
 from training.notes import mid_side
+from training.recipes.live import finished, written
 from training.teacher import BLOCK, Teacher
 
 DURATIONS = (0.125, 0.25, 0.5, 1.0, 1.5, 2.0)
@@ -192,21 +193,16 @@ class NnssTask:
 
     def play(self, note: Note, samples: int) -> NDArray[np.float32]:
         """One note (samples,), with the context that the network was fitted with."""
-        codec, context = self.codec, self.config.context
+        codec = self.codec
         frames = codec.stft.frame_count(samples * self.config.oversampling)
-        if context:
+        if self.config.context:
             border = min(codec.first_frame_of(note.release or samples), frames)
-            held = self._input(note.held(), 0, border + context)
-            raw, states = self.model.segment(held[:, :border], held[:, border:], 16)
-            if border < frames:
-                rest = self._input(note, border, frames - border + context)
-                released, _ = self.model.segment(rest[:, :-context], rest[:, -context:], 16, states)
-                raw = torch.cat([raw, released], 1)
+            raw = written(self.model, self._input, note, border, frames, 16)
         else:
-            raw = self.model(self._input(note, 0, frames))
+            raw = self.model(self._input(note, 0, frames))[0]
         sound = np.zeros((frames - 1) * codec.hop + codec.length, np.float32)
         for start in range(0, frames, FRAMES_AT_ONCE):
-            spectra = self.head.spectrum(raw[0, start : start + FRAMES_AT_ONCE]).cpu().numpy()
+            spectra = self.head.spectrum(raw[start : start + FRAMES_AT_ONCE]).cpu().numpy()
             for index, stretch in enumerate(codec.stretches(spectra), start):
                 sound[index * codec.hop : index * codec.hop + codec.length] += stretch
         return sound[codec.length - codec.hop :][:samples]
@@ -220,10 +216,7 @@ class NnssTask:
 
     def instrument(self, name: str, title: str, metadata: Mapping[str, object]) -> Instrument:
         """The instrument as it is fitted so far."""
-        network = SpectralNetwork(self.model.config)
-        network.load_state_dict({key: tensor.cpu() for key, tensor in self.model.state_dict().items()})
-        network.eval().requires_grad_(requires_grad=False)
-        model = BinKeys(self.codec, network, self.head)
+        model = BinKeys(self.codec, finished(self.model), self.head)
         gain_db = GAIN_DB - 20 * math.log10(4)  # the recordings were amplified for fitting
         return Instrument(
             name, "keys", title, self.codec.sample_rate, gain_db, self._keys, model.knobs, model, metadata
