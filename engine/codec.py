@@ -7,6 +7,7 @@ repaired successor: velocity and release are in it, and its clock never folds.
 from __future__ import annotations
 
 import math
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -279,11 +280,13 @@ class _ClockTable:
     def __init__(self, codec: ScoreCodec) -> None:
         self._codec = codec
         self._pages: OrderedDict[int, NDArray[np.complex64]] = OrderedDict()
+        self._lock = threading.Lock()  # notes are foreseen on another thread than the one that renders
 
     def rows(self, first: int, count: int) -> NDArray[np.complex64]:
         """Spectra (count, bins) of frames first, first + 1, ..."""
         pages = range(first // self.PAGE, (first + count - 1) // self.PAGE + 1)
-        block = np.concatenate([self._page(page) for page in pages])
+        with self._lock:
+            block = np.concatenate([self._page(page) for page in pages])
         start = first - pages[0] * self.PAGE
         return block[start : start + count]
 

@@ -191,7 +191,7 @@ def make_proof(instrument: Instrument) -> dict[str, Tensor]:
         latent = instrument.model.latent(Touch(np.zeros(1), 1.0, 1.0, {}))
         frames = torch.from_numpy(instrument.model.inputs(note, 0, 12 + network.config.context, latent))
         written = network.window(frames[None], 12, network.body.zero_states(1))[0][0]
-    bank = KeysBank(instrument.model, instrument.keys)
+    bank = KeysBank(instrument.model, instrument.keys, exact=True)
     bank.start(0, key, velocity)
     first = bank.render(release)[0]
     bank.release(0)

@@ -33,10 +33,11 @@ class Synth:
     """
 
     def __init__(
-        self, instrument: Instrument, *, polyphony: int = 64, limiter: bool = True, live: bool = False
-    ) -> None:
-        """live: `look_ahead` is called between blocks."""
-        self._live = live
+        self, instrument: Instrument, *, polyphony: int = 64, limiter: bool = True, live: bool = False,
+        exact: bool = False,
+    ) -> None:  # fmt: skip
+        """live: `look_ahead` is called between blocks, or by another thread. exact: see `KeysBank`."""
+        self._live, self._exact = live, exact
         self.instrument = instrument
         self.sample_rate = instrument.sample_rate
         self.position = 0
@@ -122,7 +123,7 @@ class Synth:
         return np.ascontiguousarray(out.T)
 
     def look_ahead(self) -> bool:
-        """Use an idle moment for a piece of the future; return whether there was one to compute."""
+        """Compute a piece of the future; return whether there was one. The one method that any thread may call."""
         return self._bank.look_ahead()
 
     def two_sines(self, samples: int) -> NDArray[np.float32]:
@@ -137,7 +138,7 @@ class Synth:
         return np.asarray(total, np.float32)
 
     def _new_bank(self, instrument: Instrument) -> KeysBank:
-        return KeysBank(instrument.model, instrument.keys, self._polyphony, live=self._live)
+        return KeysBank(instrument.model, instrument.keys, self._polyphony, live=self._live, exact=self._exact)
 
     def _happen(self) -> None:
         """Everything that is due now."""

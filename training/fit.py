@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from engine.errors import MusicNNError
+from engine.networks.playing import fast_at_bfloat16
 
 CHECKPOINT = "checkpoint.safetensors"
 CURVE_POINTS = 2000
@@ -121,13 +122,8 @@ def choose_precision(wanted: str, device: torch.device) -> tuple[str, str]:
         raise FitError(f"precision {wanted!r} is not one of auto, float32, bfloat16")
     if wanted != "auto":
         return wanted, f"in {wanted}, as asked"
-    able = torch.cuda.is_bf16_supported() if device.type == "cuda" else _processor_has_bfloat16()
+    able = torch.cuda.is_bf16_supported() if device.type == "cuda" else fast_at_bfloat16()
     return ("bfloat16", "in bfloat16") if able else ("float32", "in float32: this processor is slow at bfloat16")
-
-
-def _processor_has_bfloat16() -> bool:
-    able = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # the only way to ask
-    return bool(able and able())
 
 
 def fit(

@@ -13,7 +13,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
+from torch.nn.functional import linear
 
 State = tuple[Tensor, ...]
 """Forward state of one layer: (h, c) of an LSTM, (h,) of a GRU; each (1, batch, hidden)."""
@@ -52,8 +52,8 @@ class LookaheadRecurrent(nn.Module):
     def window(self, x: Tensor, commit: int, states: Sequence[State]) -> tuple[Tensor, list[State], list[Tensor]]:
         """One window: x (batch, commit + context, features).
 
-        Returns the first `commit` frames of output, the states after them, and for `replay` what each layer's forward
-        direction was fed with on these frames.
+        Returns the first `commit` frames of output, the states after them, and for `replay` what each layer was fed
+        with on these frames, and then the output.
         """
         after, fed = [], []
         for layer, state in enumerate(states):
@@ -65,32 +65,33 @@ class LookaheadRecurrent(nn.Module):
                 forward = torch.cat([forward, self._ahead(layer, x[:, commit:], new)[0]], 1)
             backward = self._back(layer, x)
             x = torch.cat([forward, backward[:, : forward.shape[1]]], 2)
-        return x, after, fed
+        return x, after, [*fed, x]
 
-    def replay(
-        self, fed: Sequence[Sequence[Tensor]], frames: Sequence[int], states: Sequence[Sequence[State]]
-    ) -> list[list[State]]:
-        """States after the first frames of windows that have been computed, of several voices at once.
+    def replay(self, fed: Sequence[Tensor], frames: int, states: Sequence[State]) -> list[State]:
+        """States after the first frames of one voice's window that has been computed.
 
-        For each voice: `fed`, what `window` said (a row for each layer, (1, commit, features)); `frames`, at which of
-        them to stop; `states`, in which its window began. Returns each voice's states.
+        fed: what `window` said, each (1, commit, features); states: those in which the window began. The forward
+        outputs are known, so the gates of all frames are one product; only the cells run through them in turn.
         """
-        result = [list(voice) for voice in states]
-        moving = [voice for voice, count in enumerate(frames) if count]
-        if not moving:
-            return result
-        lengths = torch.tensor([frames[voice] for voice in moving])
-        longest = int(lengths.max())
-        for layer in range(self.layers):
-            rows = [fed[voice][layer][0, :longest] for voice in moving]
-            packed = pack_padded_sequence(
-                pad_sequence(rows, batch_first=True), lengths, batch_first=True, enforce_sorted=False
-            )
-            joined = tuple(torch.cat(parts, 1) for parts in zip(*(states[v][layer] for v in moving), strict=True))
-            after = self.ahead[layer](packed, joined if self.cell == "lstm" else joined[0])[1]
-            parts = cast(State, after) if self.cell == "lstm" else (after,)
-            for row, voice in enumerate(moving):
-                result[voice][layer] = tuple(part[:, row : row + 1] for part in parts)
+        if not frames:
+            return list(states)
+        result: list[State] = []
+        for layer, state in enumerate(states):
+            outputs = fed[layer + 1][:, :frames, : self.hidden]
+            if self.cell == "gru":
+                result.append((outputs[:, -1:],))
+                continue
+            cells = cast(nn.LSTM, self.ahead[layer])
+            before = torch.cat([state[0], outputs[:, :-1]], 1)[0]
+            weights = cast(Sequence[Tensor], cells.all_weights[0])  # input, hidden, and their biases
+            gates = linear(fed[layer][0, :frames], weights[0], weights[2])
+            gates = (gates + linear(before, weights[1], weights[3])).float()
+            enter, keep, new, _ = gates.chunk(4, 1)
+            kept, added = torch.sigmoid(keep), torch.sigmoid(enter) * torch.tanh(new)
+            cell = state[1][0, 0].float()
+            for old, fresh in zip(kept.unbind(), added.unbind(), strict=True):
+                cell = torch.addcmul(fresh, old, cell)
+            result.append((outputs[:, -1:], cell.to(outputs.dtype)[None, None]))
         return result
 
     def segment(self, x: Tensor, context: Tensor, chunk: int, states: Sequence[State]) -> tuple[Tensor, list[State]]:

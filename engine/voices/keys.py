@@ -8,16 +8,24 @@ has been heard, each by a different way:
     stretches  what those frames sound like under the present controllers and knobs: made a few at a time
     sums       stretches added up: every frame whose first sample lies before the next one to be heard
 
-A controller or knob drops the stretches that have not begun. A release drops the windows from the first frame that
-hears it, sets the network back to the state before that frame, and computes the new future; the stretches that had
-begun are made again and the sums cross over from the old to the new within CROSSFADE samples. What has been heard is
-never touched. How the frames are cut into windows depends on the note's own events alone, never on the size of the
-blocks or on how far ahead the speculation is: live and offline rendering give the same sound.
+A controller or a knob of the spectrum drops the stretches that have not begun. A release, or a knob that the network
+hears, is a *change*: it replaces the windows from its `border` on, the first frame that knows of it. Because that is
+work for the network, a change is heard only LEAD samples after its event, live and in a file alike, and the time until
+then is for computing it: the network goes back to the state before the border and writes the new future. At the
+change's hour the stretches that had begun are made again, and the sums cross over from the old to the new within
+CROSSFADE samples. What has been heard is never touched.
+
+How the frames are cut into windows depends on the note's own events alone, never on the size of the blocks or on how
+far ahead the speculation is: live and offline rendering give the same sound.
+
+Threads: one thread, the render worker, calls everything but `look_ahead`, which another one may call at any time. It
+takes the lock only to choose the work and to hand in its results; the network runs without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -25,20 +33,23 @@ import torch
 from numpy.typing import NDArray
 
 from engine.codec import Note
+from engine.networks.playing import PlayingNetwork
 from engine.networks.recurrent import State
 from engine.spectral import Samples
 from engine.voices.models import Content, KeysModel, Touch
 
-WINDOWS = (8, 16)
-"""Frames to commit of the windows after an onset or a release; the last size goes on."""
+WINDOWS = (8, 16, 32)
+"""Frames to commit of the windows after an onset or a change; the last size goes on."""
 BATCHES = (2, 4, 8, 16)
 """Frames whose stretches are made at a time after the controllers have moved; the last size goes on."""
+LEAD = 512
+"""Samples from an event that changes a voice's future until it is heard: what the network has for it, 12 ms."""
 JOIN_FRAMES = WINDOWS[-1] // 2
 """A voice that needs its next window within so many frames joins a batch: the same frames, only earlier."""
-AHEAD_FRAMES, AHEAD_VOICES = 8, 8
-"""How far `look_ahead` goes, and the voices that it does at once: few, because a key may be pressed meanwhile."""
-TURN_FRAMES = 4
-"""Frames between two looks at knobs that the network hears, 23 ms."""
+AHEAD_FRAMES = 16
+"""How far `look_ahead` goes."""
+TURN_SAMPLES = 1024
+"""Between two looks at knobs that the network hears, 23 ms: each costs a window of every voice."""
 CROSSFADE = 128
 FADE = 256  # samples in which a silenced voice ends
 SILENT = 3e-5  # amplitude, under -90 dB, that ends a voice
@@ -62,15 +73,28 @@ class _Window:
 
 
 @dataclass(slots=True)
+class _Change:
+    """Another future of a voice, from frame `border` on; heard when the voice is at sample `due`."""
+
+    due: int
+    border: int
+    note: Note
+    heard: Note
+    latent: tuple[float, ...]
+    window: _Window | None = None  # once it is computed
+    states: list[State] = field(default_factory=list)  # after it
+
+
+@dataclass(slots=True)
 class _Voice:
     number: int
     channel: int
     note: Note  # as it sounds
     heard: Note  # as the network hears it: within the keys that it knows
+    states: list[State]  # after the last window
     position: int = 0
     windows: list[_Window] = field(default_factory=list)
-    states: list[State] = field(default_factory=list)  # after the last window
-    schedule: int = 0  # windows since the onset or release
+    schedule: int = 0  # windows since the onset or change
     summed: int = 0  # frames in `sums`
     stretches: Samples | None = None  # of frames summed, summed + 1 ...
     phases: NDArray[np.float64] | None = None  # at those frames and after the last
@@ -80,7 +104,8 @@ class _Voice:
     fade: int | None = None  # samples left of a silenced voice
     end: int = 0  # first frame that the network has not written
     let_go: bool = False  # by an event at `position` that is not worked in yet
-    turned: int = 0  # frame at which `latent` last changed
+    change: _Change | None = None
+    turn_from: int = 0  # sample from which on the network may look at its knobs again
     latent: tuple[float, ...] = ()  # what the network hears beside the two sines
 
     def content(self, first: int, count: int) -> Content:
@@ -91,23 +116,52 @@ class _Voice:
         raise AssertionError("a frame was asked for before it was computed")
 
 
+@dataclass(slots=True)
+class _Work:
+    """One window of one voice, to be written by the network.
+
+    back: a window and how many of its frames stay, where the voice goes back into it; None where it goes on.
+    """
+
+    voice: _Voice
+    change: _Change | None
+    first: int
+    size: int
+    heard: Note
+    latent: tuple[float, ...]
+    states: list[State]
+    back: tuple[_Window, int] | None = None
+    window: _Window | None = None
+    after: list[State] = field(default_factory=list)
+
+
 class KeysBank:
     """The sounding notes of one keyed instrument."""
 
-    def __init__(self, model: KeysModel, keys: range, polyphony: int = 64, *, live: bool = False) -> None:
+    def __init__(
+        self, model: KeysModel, keys: range, polyphony: int = 64, *, live: bool = False, exact: bool = False
+    ) -> None:
         """`keys`: those that the network knows; others borrow the nearest one's spectrum.
 
         live: `look_ahead` is called in idle moments, so `render` does only what cannot wait.
+        exact: the network computes in float32 on every machine.
         """
         self._join = 0 if live else JOIN_FRAMES
         self._model, self._keys, self.polyphony = model, keys, polyphony
+        self._network = PlayingNetwork(model.network, exact=exact)
         self._voices: list[_Voice] = []
         self._touches: dict[int, Touch] = {}
+        self._lock = threading.Lock()
 
     @property
     def sounding(self) -> int:
         """How many voices sound."""
         return len(self._voices)
+
+    @property
+    def precision(self) -> str:
+        """In what numbers the network computes."""
+        return self._network.precision
 
     def start(self, number: int, key: int, velocity: float, channel: int = 0) -> list[int]:
         """Begin a note now; return the numbers of notes that had to give way."""
@@ -117,10 +171,10 @@ class KeysBank:
             stolen.append(victim.number)
             victim.fade = FADE
         heard = min(max(key, self._keys[0]), self._keys[-1])
-        voice = _Voice(number, channel, Note(key, velocity), Note(heard, velocity))
-        voice.states = self._model.network.body.zero_states(1)
+        voice = _Voice(number, channel, Note(key, velocity), Note(heard, velocity), self._network.zero_states())
         voice.latent = self._model.latent(self._touch_of(channel))
-        self._voices.append(voice)
+        with self._lock:
+            self._voices.append(voice)
         return stolen
 
     def release(self, number: int) -> None:
@@ -135,6 +189,14 @@ class KeysBank:
             if voice.number == number and voice.fade is None:
                 voice.fade = FADE
 
+    def shed(self) -> int | None:
+        """End the oldest released note within FADE samples; return its number, None where there is none."""
+        for voice in self._voices:
+            if voice.note.release is not None and voice.fade is None:
+                voice.fade = FADE
+                return voice.number
+        return None
+
     def touch(self, channel: int, left: float, right: float, semitones: float, knobs: Mapping[str, float]) -> None:
         """From now on a channel's notes sound so; notes that sound already follow from their next frame on."""
         self._touches[channel] = Touch(np.array([semitones]), left, right, knobs)
@@ -147,14 +209,14 @@ class KeysBank:
         parts: list[Samples] = []
         ended: list[int] = []
         left = samples
-        while left or not parts:
-            if let_go := [voice for voice in self._voices if voice.let_go]:
-                self._release(let_go)
-            count = min(left, self._turn())
-            part, gone = self._render(count)
-            parts.append(part)
-            ended += gone
-            left -= count
+        with self._lock:
+            while left or not parts:
+                self._make_changes()
+                count = min(left, self._begin_changes())
+                part, gone = self._render(count)
+                parts.append(part)
+                ended += gone
+                left -= count
         return np.concatenate(parts, axis=1), ended
 
     def _render(self, samples: int) -> tuple[Samples, list[int]]:
@@ -181,53 +243,190 @@ class KeysBank:
             total += self._model.codec.signal(voice.heard, voice.position, samples)
         return total.astype(np.float32)
 
+    # --- what the network writes ---
+
+    def look_ahead(self) -> bool:
+        """Have the network write something that will be needed soon; return whether there was anything.
+
+        May be called by another thread than the one that renders.
+        """
+        with self._lock:
+            work = self._foreseen()
+        if not work:
+            return False
+        self._calculate(work)
+        with self._lock:
+            self._take(work)
+        return True
+
+    def _foreseen(self) -> list[_Work]:
+        """Changes that are due soon; else the next windows of the voices that need theirs first."""
+        voices, rows = self._voices, self._network.rows
+        changing = [v for v in voices if v.change and not v.change.window and v.change.border <= v.end and v.end]
+        if changing:
+            changing.sort(key=lambda voice: voice.change.due - voice.position if voice.change else 0)
+            return [self._changed(voice) for voice in changing[:rows]]
+        ahead = {voice.number: voice.end - self._needed(voice, 0) for voice in voices if voice.end}
+        waiting = sorted((v for v in voices if v.end and ahead[v.number] < AHEAD_FRAMES), key=lambda v: ahead[v.number])
+        if not waiting:
+            return []
+        size = _window_size(waiting[0])
+        near = [v for v in voices if v.end and ahead[v.number] < AHEAD_FRAMES + JOIN_FRAMES and _window_size(v) == size]
+        near.sort(key=lambda voice: ahead[voice.number])
+        return [self._extended(voice) for voice in near[:rows]]
+
+    def _compute(self, samples: int) -> None:
+        """Have the network write every frame that the next samples need, voices of a size in one batch."""
+        while missing := [voice for voice in self._voices if voice.end < self._needed(voice, samples)]:
+            size = _window_size(missing[0])
+            batch = [voice for voice in missing if _window_size(voice) == size]
+            batch += [
+                voice for voice in self._voices
+                if voice not in batch and voice.schedule and _window_size(voice) == size
+                and voice.end < self._needed(voice, samples) + self._join
+            ]  # fmt: skip
+            self._write([self._extended(voice) for voice in batch[: self._network.rows]])
+
     def _needed(self, voice: _Voice, samples: int) -> int:
         """Frames that begin before the samples end."""
         return -(-(voice.position + samples + self._model.length) // self._model.hop) - 1
 
-    def _compute(self, samples: int) -> None:
-        """Have the network write every frame that the next samples need, all voices of a size in one batch."""
-        while True:
-            missing = [voice for voice in self._voices if voice.end < self._needed(voice, samples)]
-            if not missing:
-                return
-            sizes = {_window_size(voice) for voice in missing}
-            for size in sizes:
-                batch = [
-                    voice for voice in self._voices
-                    if _window_size(voice) == size and voice.end < self._needed(voice, samples) + self._join
-                    and (voice in missing or voice.schedule > 0)
-                ]  # fmt: skip
-                self._write(batch, size)
+    def _extended(self, voice: _Voice) -> _Work:
+        """The next window of a voice's present future."""
+        return _Work(voice, None, voice.end, _window_size(voice), voice.heard, voice.latent, voice.states)
 
-    def look_ahead(self) -> bool:
-        """Have the network write a window that will be needed soon; return whether there was one."""
-        waiting = [voice for voice in self._voices if voice.end < self._needed(voice, 0) + AHEAD_FRAMES]
-        if not waiting:
-            return False
-        waiting.sort(key=lambda voice: voice.end - self._needed(voice, 0))
-        size = _window_size(waiting[0])
-        self._write([voice for voice in waiting if _window_size(voice) == size][:AHEAD_VOICES], size)
-        return True
+    def _changed(self, voice: _Voice) -> _Work:
+        """The first window of a voice's change, whose border has been written."""
+        change = voice.change
+        assert change is not None
+        work = _Work(voice, change, change.border, WINDOWS[0], change.heard, change.latent, voice.states)
+        if change.border < voice.end:
+            window = next(w for w in voice.windows if w.first <= change.border < w.end)
+            work.states, work.back = window.states, (window, change.border - window.first)
+        return work
 
-    def _write(self, voices: list[_Voice], size: int) -> None:
-        """One window for each of these voices."""
-        network, context = self._model.network, self._model.network.config.context
-        frames = [self._model.inputs(voice.heard, voice.end, size + context, voice.latent) for voice in voices]
+    def _write(self, work: Sequence[_Work]) -> None:
+        """Called with the lock held, which is let go while the network runs."""
+        self._lock.release()
+        try:
+            self._calculate(work)
+        finally:
+            self._lock.acquire()
+        self._take(work)
+
+    def _calculate(self, work: Sequence[_Work]) -> None:
+        """Run the network; all work is of one size. Touches no voice: any thread may do it."""
+        model, network, size = self._model, self._network, work[0].size
         with torch.inference_mode():
-            states = [
-                tuple(torch.cat(parts, 1) for parts in zip(*(voice.states[layer] for voice in voices), strict=True))
-                for layer in range(network.config.layers)
-            ]
-            raw, after, fed = network.window(torch.from_numpy(np.stack(frames)), size, states)
-            for row, voice in enumerate(voices):
-                content = self._model.decode(raw[row], voice.heard, voice.latent)
-                kept = [layer[row : row + 1] for layer in fed]
-                window = _Window(voice.end, content, voice.states, kept, self._model.level(content))
-                voice.windows.append(window)
-                voice.end = window.end
-                voice.states = [tuple(part[:, row : row + 1] for part in state) for state in after]
+            for one in work:
+                if one.back is not None:
+                    window, count = one.back
+                    one.states = network.replay(window.fed, count, window.states)
+            frames = [model.inputs(one.heard, one.first, size + network.context, one.latent) for one in work]
+            for one, written in zip(work, network.window(frames, size, [one.states for one in work]), strict=True):
+                content = model.decode(written.raw, one.heard, one.latent)
+                one.window = _Window(one.first, content, one.states, written.fed, model.level(content))
+                one.after = written.states
+
+    def _take(self, work: Sequence[_Work]) -> None:
+        """Hand in what the network wrote, unless its voice has gone another way (or another thread was faster)."""
+        for one in work:
+            voice, window = one.voice, one.window
+            assert window is not None
+            if one.change is not None:
+                if one.change.window is None:
+                    one.change.window, one.change.states = window, one.after
+            elif voice.states is one.states:
+                voice.windows = [*voice.windows, window]
+                voice.states, voice.end = one.after, window.end
                 voice.schedule += 1
+
+    # --- changes ---
+
+    def _begin_changes(self) -> int:
+        """Note what has happened to the voices since the last samples; return the samples until the next change."""
+        wait = LONGEST_WAIT
+        for voice in self._voices:
+            if voice.let_go:
+                voice.let_go = False
+                released = {"release": voice.position}
+                voice.note = replace(voice.note, **released)  # what it is; what it sounds like follows
+                heard = replace(voice.heard, **released)
+                border = self._model.codec.first_frame_of(voice.position)
+                voice.change = _Change(voice.position + LEAD, border, voice.note, heard, voice.latent)
+            elif voice.change is None:
+                wait = min(wait, self._begin_turn(voice))
+            if voice.change is not None:
+                wait = min(wait, voice.change.due - voice.position)
+        return wait
+
+    def _begin_turn(self, voice: _Voice) -> int:
+        """Let the network hear knobs that have moved; return the samples until it may look again, if they have."""
+        latent = self._model.latent(self._touch_of(voice.channel))
+        if latent == voice.latent:
+            return LONGEST_WAIT
+        if not voice.end:
+            voice.latent = latent
+            return LONGEST_WAIT
+        if voice.position < voice.turn_from:
+            return voice.turn_from - voice.position
+        border = self._needed(voice, LEAD)
+        voice.change = _Change(voice.position + LEAD, border, voice.note, voice.heard, latent)
+        voice.turn_from = voice.position + TURN_SAMPLES
+        return LONGEST_WAIT
+
+    def _make_changes(self) -> None:
+        """Let those voices change that are due; what was not foreseen is computed now, in one batch."""
+        due = [voice for voice in self._voices if voice.change and voice.change.due <= voice.position]
+        if not due:
+            return
+        for voice in due:
+            while voice.change and voice.end < voice.change.border:
+                self._write([self._extended(voice)])
+        while late := [voice for voice in due if voice.change and not voice.change.window]:
+            self._write([self._changed(voice) for voice in late[: self._network.rows]])
+        for voice in due:
+            self._make_change(voice)
+
+    def _make_change(self, voice: _Voice) -> None:
+        change = voice.change
+        assert change is not None
+        assert change.window is not None
+        kept = [
+            replace(window, content=window.content[: change.border - window.first])
+            for window in voice.windows
+            if window.first < change.border
+        ]
+        voice.windows, voice.states, voice.end = [*kept, change.window], change.states, change.window.end
+        voice.heard, voice.latent, voice.schedule, voice.change = change.heard, change.latent, 1, None
+        while voice.end < voice.summed:
+            self._write([self._extended(voice)])
+        if change.border < voice.summed:
+            self._begin_again(voice, change.border)
+        else:
+            voice.stretches, voice.batch = None, 0
+
+    def _begin_again(self, voice: _Voice, border: int) -> None:
+        """Make the frames from `border` on again that had begun, and cross over to them."""
+        model, summed, before = self._model, voice.summed, voice.sums
+        phase = next((phase for frame, phase in voice.begun if frame == border), None)
+        voice.sums = np.zeros_like(before)
+        voice.begun = [entry for entry in voice.begun if entry[0] < border]
+        frame = border  # those before it are over: their windows do not hold the event
+        while frame < summed:
+            content = voice.content(frame, summed - frame)
+            made, phases = model.stretches(content, frame, voice.note, phase, self._frame_touch(voice, len(content)))
+            for index, stretch in enumerate(made):
+                _add(voice, stretch, (frame + index + 1) * model.hop - model.length - voice.position)
+                voice.begun.append((frame + index, None if phases is None else phases[index]))
+            frame += len(content)
+            phase = None if phases is None else phases[-1]
+        voice.stretches, voice.batch = None, 0
+        voice.phases = None if phase is None else phase[None]
+        ramp = np.minimum(np.arange(1, before.shape[1] + 1) / CROSSFADE, 1.0).astype(np.float32)
+        voice.sums = before * (1 - ramp) + voice.sums * ramp
+
+    # --- what is heard of it ---
 
     def _sum(self, voice: _Voice, samples: int) -> None:
         """Add the stretches that begin within the next samples."""
@@ -239,7 +438,7 @@ class KeysBank:
             stretch, voice.stretches = voice.stretches[0], voice.stretches[1:]
             _add(voice, stretch, (voice.summed + 1) * model.hop - model.length - voice.position)
             voice.begun.append((voice.summed, None if voice.phases is None else voice.phases[0]))
-            voice.begun = voice.begun[-(-(-model.length // model.hop) + 1) :]
+            voice.begun = voice.begun[-(-(-(model.length + LEAD) // model.hop) + 2) :]
             voice.phases = None if voice.phases is None else voice.phases[1:]
             voice.summed += 1
             if not len(voice.stretches):
@@ -263,83 +462,6 @@ class KeysBank:
     def _frame_touch(self, voice: _Voice, frames: int) -> Touch:
         touch = self._touch_of(voice.channel)
         return replace(touch, semitones=np.repeat(touch.semitones, frames))
-
-    def _turn(self) -> int:
-        """Let the network hear knobs that have moved, from the first frame on that has not begun.
-
-        A knob that goes on moving is followed every few frames: each time costs a window of every voice. Returned are
-        the samples until the next voice may follow.
-        """
-        turned, wait = [], LONGEST_WAIT
-        for voice in self._voices:
-            latent = self._model.latent(self._touch_of(voice.channel))
-            if latent == voice.latent:
-                continue
-            # As many samples as it takes until so many frames have begun.
-            until = (voice.turned + TURN_FRAMES) * self._model.hop - self._model.length + 1 - voice.position
-            if until > 0 and voice.summed:
-                wait = min(wait, until)
-                continue
-            voice.latent, voice.turned = latent, voice.summed
-            voice.schedule = 0
-            if voice.end > voice.summed:
-                turned.append(voice)
-        if turned:
-            self._go_back(turned, [voice.summed for voice in turned])
-            for voice in turned:
-                voice.stretches, voice.batch = None, 0
-        return wait
-
-    def _release(self, voices: list[_Voice]) -> None:
-        """Go back to the first frame that hears the release, and on from there with it; all voices in one batch."""
-        borders = [self._model.codec.first_frame_of(voice.position) for voice in voices]
-        self._go_back(voices, borders)
-        for voice in voices:
-            voice.let_go = False
-            voice.note = replace(voice.note, release=voice.position)
-            voice.heard = replace(voice.heard, release=voice.position)
-        while short := [voice for voice in voices if voice.end < voice.summed]:
-            self._write(short, WINDOWS[0])
-        for voice, border in zip(voices, borders, strict=True):
-            self._begin_again(voice, border)
-
-    def _go_back(self, voices: list[_Voice], borders: list[int]) -> None:
-        """Forget what the network wrote from some frames on, and set it back to before them."""
-        model = self._model
-        for voice, border in zip(voices, borders, strict=True):
-            while voice.end <= border:  # the border may lie in what was not written yet
-                self._write([voice], _window_size(voice))
-        windows = [
-            next(window for window in voice.windows if window.first <= border < window.end)
-            for voice, border in zip(voices, borders, strict=True)
-        ]
-        counts = [border - window.first for window, border in zip(windows, borders, strict=True)]
-        with torch.inference_mode():
-            states = model.network.body.replay([w.fed for w in windows], counts, [w.states for w in windows])
-        for voice, border, window, count, state in zip(voices, borders, windows, counts, states, strict=True):
-            kept = [replace(window, content=window.content[:count])] if count else []
-            voice.windows = [w for w in voice.windows if w.end <= border] + kept
-            voice.states, voice.end, voice.schedule = state, border, 0
-
-    def _begin_again(self, voice: _Voice, border: int) -> None:
-        """Make the frames from `border` on again that had begun, and cross over to them."""
-        model, summed, before = self._model, voice.summed, voice.sums
-        phase = next((phase for frame, phase in voice.begun if frame == border), None)
-        voice.sums = np.zeros_like(before)
-        voice.begun = [entry for entry in voice.begun if entry[0] < border]
-        frame = border
-        while frame < summed:
-            content = voice.content(frame, summed - frame)
-            made, phases = model.stretches(content, frame, voice.note, phase, self._frame_touch(voice, len(content)))
-            for index, stretch in enumerate(made):
-                _add(voice, stretch, (frame + index + 1) * model.hop - model.length - voice.position)
-                voice.begun.append((frame + index, None if phases is None else phases[index]))
-            frame += len(content)
-            phase = None if phases is None else phases[-1]
-        voice.stretches, voice.batch = None, 0
-        voice.phases = None if phase is None else phase[None]
-        ramp = np.minimum(np.arange(1, before.shape[1] + 1) / CROSSFADE, 1.0).astype(np.float32)
-        voice.sums = before * (1 - ramp) + voice.sums * ramp
 
     def _is_over(self, voice: _Voice) -> bool:
         if voice.fade is not None:

@@ -70,9 +70,9 @@ def test_a_voice_that_gives_way_is_chosen_by_what_is_heard_not_by_what_is_forese
 @pytest.mark.parametrize("size", [64, 333])
 def test_keys_let_go_together_in_live_playing_sound_as_in_a_file(fading, count, size):
     struck = [note_on(40 * index, 42 + 3 * index, 127) for index in range(count)]
-    events = [*struck, *(note_off(600, 42 + 3 * index) for index in range(count))]
+    events = [*struck, *(note_off(450, 42 + 3 * index) for index in range(count))]
     wanted = render(fading, events, 6000)
-    assert np.abs(render(fading, struck, 6000) - wanted).max() > 1e-3  # the release is heard
+    assert np.abs(render(fading, struck, 6000) - wanted).max() > 4e-4  # the release is heard, LEAD samples late
     assert np.abs(render(fading, events, 6000, (size,), looks=9) - wanted).max() < 1e-4
 
 

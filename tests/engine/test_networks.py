@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 import torch
 
 from engine.networks.heads import BinHead, PartialHead, compress, expand
+from engine.networks.playing import SMALLEST_HALF, PlayingNetwork
 from engine.networks.recurrent import LookaheadRecurrent
 from engine.networks.spectral import NetworkConfig, SpectralNetwork
 
@@ -46,7 +48,7 @@ def test_one_window_over_everything_is_torchs_own_bidirectional_network(cell):
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_replay_finds_the_states_inside_windows_of_several_voices(cell):
+def test_replay_finds_the_states_inside_windows(cell):
     network = LookaheadRecurrent(6, 5, 2, cell)
     windows = []
     for commit in (4, 7, 5):
@@ -54,8 +56,8 @@ def test_replay_finds_the_states_inside_windows_of_several_voices(cell):
         begin = [tuple(torch.randn(1, 1, 5) for _ in state) for state in network.zero_states(1)]
         windows.append((x, begin, network.window(x, commit, begin)[2]))
     counts = [2, 0, 5]
-    found = network.replay([fed for _, _, fed in windows], counts, [begin for _, begin, _ in windows])
-    for (_, begin, fed), count, states in zip(windows, counts, found, strict=True):
+    for (_, begin, fed), count in zip(windows, counts, strict=True):
+        states = network.replay(fed, count, begin)
         for layer in range(2):
             wanted = begin[layer]
             if count:
@@ -135,13 +137,13 @@ def test_replayed_to_its_end_a_window_ends_as_it_did(cell, layers):
     network = LookaheadRecurrent(6, 5, layers, cell)
     begin = [tuple(torch.randn(1, 1, 5) for _ in state) for state in network.zero_states(1)]
     _, after, fed = network.window(torch.randn(1, 9 + 4, 6), 9, begin)
-    for a, b in zip(network.replay([fed], [9], [begin])[0], after, strict=True):
+    for a, b in zip(network.replay(fed, 9, begin), after, strict=True):
         assert all(torch.allclose(p, q, atol=1e-6) for p, q in zip(a, b, strict=True))
     # On the way there: to some frame, and from there on over what the window was fed with.
     for count in range(1, 9):
-        middle = network.replay([fed], [count], [begin])
+        middle = network.replay(fed, count, begin)
         rest = [layer[:, count:] for layer in fed]
-        for a, b in zip(network.replay([rest], [9 - count], middle)[0], after, strict=True):
+        for a, b in zip(network.replay(rest, 9 - count, middle), after, strict=True):
             assert all(torch.allclose(p, q, atol=1e-6) for p, q in zip(a, b, strict=True))
 
 
@@ -161,3 +163,34 @@ def test_bin_heads_out_of_range_are_refused(arguments):
 def test_partial_heads_have_whole_numbers_of_channels_and_carriers(arguments):
     with pytest.raises(ValueError, match="whole number"):
         PartialHead(*arguments)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_voice_is_written_alike_whoever_is_beside_it(exact):
+    torch.manual_seed(3)
+    network = SpectralNetwork(NetworkConfig(6, 4, 0, SMALLEST_HALF, 2, "lstm", 3)).eval().requires_grad_(False)
+    playing = PlayingNetwork(network, exact=exact)
+    frames = [row.numpy() for row in torch.randn(playing.rows, 8 + 3, 6)]
+    states = [playing.zero_states() for _ in frames]
+    whole = playing.window(frames, 8, states)
+    for order in ([0], [3, 0], [*range(playing.rows)][::-1]):
+        some = playing.window([frames[row] for row in order], 8, [states[row] for row in order])
+        for row, written in zip(order, some, strict=True):
+            assert torch.allclose(written.raw, whole[row].raw, atol=1e-6, rtol=0)
+    wanted = network.window(torch.from_numpy(np.stack(frames)), 8, network.body.zero_states(playing.rows))[0]
+    error = torch.stack([written.raw for written in whole]) - wanted
+    limit = -100 if playing.precision == "float32" else -35
+    assert 10 * torch.log10(error.pow(2).mean() / wanted.pow(2).mean() + 1e-20) < limit
+
+
+def test_going_back_in_half_the_precision_is_going_on_from_there():
+    torch.manual_seed(3)
+    network = SpectralNetwork(NetworkConfig(6, 4, 0, SMALLEST_HALF, 2, "lstm", 3)).eval().requires_grad_(False)
+    playing = PlayingNetwork(network)
+    frames = np.random.default_rng(0).standard_normal((16 + 3, 6)).astype(np.float32)
+    written = playing.window([frames], 16, [playing.zero_states()])[0]
+    middle = playing.replay(written.fed, 6, playing.zero_states())
+    directly = playing.window([frames[: 6 + 3]], 6, [playing.zero_states()])[0].states
+    for found, wanted in zip(middle[0], directly[0], strict=True):  # the first layer knows nothing of what comes
+        assert torch.allclose(found.float(), wanted.float(), atol=0.02)
+    assert playing.replay(written.fed, 0, middle)[0][0] is middle[0][0]
