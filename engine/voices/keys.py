@@ -38,8 +38,10 @@ from engine.networks.recurrent import State
 from engine.spectral import Samples
 from engine.voices.models import Content, KeysModel, Touch
 
-WINDOWS = (8, 16, 32)
-"""Frames to commit of the windows after an onset or a change; the last size goes on."""
+WINDOWS = (4, 8, 16, 32)
+"""Frames to commit of the windows after an onset; the last size goes on. The first cannot be foreseen: it is short."""
+CHANGED = 1
+"""Where in WINDOWS a change begins: what it crosses over to has more frames than an onset, and is foreseen."""
 BATCHES = (2, 4, 8, 16)
 """Frames whose stretches are made at a time after the controllers have moved; the last size goes on."""
 LEAD = 512
@@ -299,7 +301,7 @@ class KeysBank:
         """The first window of a voice's change, whose border has been written."""
         change = voice.change
         assert change is not None
-        work = _Work(voice, change, change.border, WINDOWS[0], change.heard, change.latent, voice.states)
+        work = _Work(voice, change, change.border, WINDOWS[CHANGED], change.heard, change.latent, voice.states)
         if change.border < voice.end:
             window = next(w for w in voice.windows if w.first <= change.border < w.end)
             work.states, work.back = window.states, (window, change.border - window.first)
@@ -398,7 +400,7 @@ class KeysBank:
             if window.first < change.border
         ]
         voice.windows, voice.states, voice.end = [*kept, change.window], change.states, change.window.end
-        voice.heard, voice.latent, voice.schedule, voice.change = change.heard, change.latent, 1, None
+        voice.heard, voice.latent, voice.schedule, voice.change = change.heard, change.latent, CHANGED + 1, None
         while voice.end < voice.summed:
             self._write([self._extended(voice)])
         if change.border < voice.summed:
