@@ -1,56 +1,38 @@
 """The instrument as it is played: a synth, a transport and a queue of wishes, driven block by block.
 
-Threads: the *render worker* (or whoever stands in for it) calls `render`; every other thread calls `send`, `do` and
-the methods below them, which only put things into a queue, and reads `snapshot` and `taps`. Nobody waits for anybody.
+Threads: the *render worker* (or whoever stands in for it) calls `render`; `Foresight` calls `look_ahead`; every other
+thread calls `send` and the methods below it, which only put things into a queue, and reads `snapshot` and `taps`.
+Nobody waits for anybody.
 """
 
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.audio.recorder import Recorder
 from engine.instrument import Instrument
-from engine.midi.events import Event, knob, note_off, note_on, panic
+from engine.midi.channel import ALL_NOTES_OFF, SUSTAIN
+from engine.midi.events import Event, control, knob, note_off, note_on, panic
 from engine.midi.files import Score
+from engine.reports import Snapshot, Tap
 from engine.spectral import Samples
-from engine.synth import Synth
+from engine.synth import CHANNELS, Synth
+from engine.threads import prepare_thread
 from engine.transport import Transport
 
 TAP_BLOCKS = 512
+MOST_WISHES = 4096  # that may wait for the render worker; more are dropped
+CLOCK_SECONDS = 1.0
+IDLE_SECONDS = 0.001  # between two looks of the foresight for work
+RELIEF_SECONDS = 0.25  # in which there is no speculation after the render worker came too late
 PEAK_FALL = 0.9995  # of the meter's peak, a sample-rate independent fall per block of 64 samples
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """How things stand, for the window. Times in samples of the synth, levels as amplitudes."""
-
-    position: int = 0
-    voices: int = 0
-    peak_left: float = 0.0
-    peak_right: float = 0.0
-    limiting: float = 1.0
-    playing: bool = False
-    score_position: int = 0
-    score_length: int = 0
-    recording: float | None = None  # seconds
-    instrument: str = ""
-    keys_down: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Tap:
-    """A block as it was heard: the output (samples,), mono, and the two-sine signal (samples,) behind it."""
-
-    position: int
-    output: NDArray[np.float32]
-    two_sines: NDArray[np.float32]
 
 
 class LiveEngine:
@@ -61,27 +43,35 @@ class LiveEngine:
         self.taps: deque[Tap] = deque(maxlen=TAP_BLOCKS)
         self.tapping = False
         """Whether `taps` is filled: the two-sine signal costs time to make."""
+        self.event_delay = 0
+        """Samples from the sample that is rendered at an event's moment until the event happens: constant, so that
+        events keep their distances although blocks are rendered in bursts. A block's length is enough."""
+        self.sources: list[Callable[[], Iterable[tuple[Event, float]]]] = []
+        """Asked at the beginning of every block for events and their moments (time.perf_counter)."""
         self.snapshot = Snapshot(instrument=instrument.name)
         self._synth = Synth(instrument, polyphony=polyphony, live=True)
         self._transport = Transport()
         self._wishes: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._recorder: Recorder | None = None
-        self._clock = 0.0, 0  # (time.perf_counter(), sample) of one moment
+        self._clock = _Clock(self.sample_rate)
+        self._dropped = self._late = self._shed = 0
+        self._relief = 0.0
+
+    @property
+    def precision(self) -> str:
+        """In what numbers the network computes."""
+        return self._synth.precision
 
     # --- called by any thread ---
 
     def send(self, event: Event) -> None:
         """Let an event happen at its sample; one in the past happens at once."""
-        self._wishes.put(lambda: self._synth.schedule([event]))
+        self._wish(lambda: self._synth.schedule([event]))
 
-    def play_event(self, event: Event, delay_samples: int = 0) -> None:
-        """Let an event happen now: `delay_samples` after the sample that is rendered at this moment of time.
-
-        The delay hides that blocks are rendered in bursts: with one of a block's length, events keep their distances.
-        """
-        moment, sample = self._clock
-        now = sample + round((time.perf_counter() - moment) * self.sample_rate) if moment else 0
-        self.send(event.at(max(0, now + delay_samples)))
+    def play_event(self, event: Event, moment: float | None = None) -> None:
+        """Let an event happen that happened at a moment (time.perf_counter), `event_delay` later; None is now."""
+        moment = time.perf_counter() if moment is None else moment
+        self._wish(lambda: self._schedule(event, moment))
 
     def turn(self, name: str, value: float) -> None:
         """Set a knob."""
@@ -89,32 +79,38 @@ class LiveEngine:
 
     def panic(self) -> None:
         """Silence at once; the transport stops."""
-        self._wishes.put(self._transport.stop)
+        self._wish(self._transport.stop)
         self.send(panic(0))
+
+    def quiet(self) -> None:
+        """Let go of every key and pedal; the transport goes on."""
+        for channel in range(CHANNELS):
+            for number in (SUSTAIN, ALL_NOTES_OFF):
+                self.send(control(0, number, 0, channel))
 
     def load(self, instrument: Instrument) -> None:
         """Swap the instrument, loaded and proved already."""
-        self._wishes.put(lambda: self._synth.set_instrument(instrument))
+        self._wish(lambda: self._synth.set_instrument(instrument))
 
     def open_score(self, score: Score | None) -> None:
         """Give the transport a score."""
-        self._wishes.put(lambda: self._transport.load(score))
+        self._wish(lambda: self._transport.load(score))
 
     def play(self) -> None:
         """Start the transport."""
-        self._wishes.put(self._transport.play)
+        self._wish(self._transport.play)
 
     def pause(self) -> None:
         """Pause the transport."""
-        self._wishes.put(self._transport.pause)
+        self._wish(self._transport.pause)
 
     def stop(self) -> None:
         """Stop the transport and go to its beginning."""
-        self._wishes.put(self._transport.stop)
+        self._wish(self._transport.stop)
 
     def seek(self, sample: int) -> None:
         """Move the transport."""
-        self._wishes.put(lambda: self._transport.seek(sample))
+        self._wish(lambda: self._transport.seek(sample))
 
     def record(self, recorder: Recorder | None) -> None:
         """Append all output from now on to a recorder; None ends that."""
@@ -122,15 +118,18 @@ class LiveEngine:
         def begin() -> None:
             self._recorder = recorder
 
-        self._wishes.put(begin)
+        self._wish(begin)
 
     # --- called by the render worker alone ---
 
     def render(self, samples: int) -> Samples:
         """The next samples (samples, 2), after every wish so far."""
-        self._clock = time.perf_counter(), self._synth.position
-        self._fulfil()
         synth = self._synth
+        self._clock.mark(time.perf_counter(), synth.position)
+        for source in self.sources:
+            for event, moment in source():
+                self._schedule(event, moment)
+        self._fulfil()
         synth.schedule(self._transport.advance(synth.position, samples))
         sines = synth.two_sines(samples) if self.tapping else None
         block = synth.render(samples)
@@ -141,13 +140,32 @@ class LiveEngine:
         self._publish(block)
         return block
 
+    def strained(self) -> None:
+        """A block was ready only just in time: no speculation for a while, and the oldest released note ends."""
+        self._relief = time.perf_counter() + RELIEF_SECONDS
+        self._shed += self._synth.shed()
+
+    # --- called by the foresight (or by the render worker, where there is none) ---
+
     def look_ahead(self) -> bool:
-        """Use an idle moment; return whether there was anything to do."""
+        """Compute a piece of the future; return whether there was anything to do."""
+        if self._relief and time.perf_counter() < self._relief:
+            return self._synth.look_ahead(urgent=True)
         return self._synth.look_ahead()
 
-    def relaxed(self) -> bool:
-        """Whether a score plays: its notes may be late by any time, as long as it is always the same."""
-        return self._transport.playing
+    # --- below: the render worker alone ---
+
+    def _wish(self, wish: Callable[[], None]) -> None:
+        if self._wishes.qsize() < MOST_WISHES:
+            self._wishes.put(wish)
+        else:
+            self._dropped += 1
+
+    def _schedule(self, event: Event, moment: float) -> None:
+        sample = self._clock.sample(moment) + self.event_delay
+        if sample < self._synth.position:
+            self._late += 1
+        self._synth.schedule([event.at(max(0, sample))])
 
     def _fulfil(self) -> None:
         while True:
@@ -173,13 +191,66 @@ class LiveEngine:
             recording=self._recorder.seconds if self._recorder else None,
             instrument=synth.instrument.name,
             keys_down=synth.keys_down,
+            knobs=synth.knobs,
+            dropped=self._dropped,
+            late=self._late,
+            shed=self._shed,
         )
+
+
+class _Clock:
+    """Which sample is rendered at a moment of time.
+
+    Blocks are asked for at a steady rate but now and then later: the earliest of the last second or two tell the rate.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self._rate = sample_rate
+        self._since, self._earliest, self._before = 0.0, 0.0, 0.0
+
+    def mark(self, moment: float, sample: int) -> None:
+        """A block that begins with a sample is rendered now."""
+        zero = moment - sample / self._rate
+        if not self._since or moment - self._since > 4 * CLOCK_SECONDS:  # the first one, or after a sleep
+            self._since, self._earliest, self._before = moment, zero, zero
+        elif moment - self._since > CLOCK_SECONDS:
+            self._since, self._before, self._earliest = moment, self._earliest, zero
+        self._earliest = min(self._earliest, zero)
+
+    def sample(self, moment: float) -> int:
+        """The sample of a moment; 0 before the first block."""
+        return round((moment - min(self._earliest, self._before)) * self._rate) if self._since else 0
+
+
+class Foresight:
+    """A thread that computes the future of an engine's voices while the render worker plays the present."""
+
+    def __init__(self, engine: LiveEngine) -> None:
+        self._engine = engine
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="foresight", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, after the piece that is being computed."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        prepare_thread()
+        while not self._stop.is_set():
+            if not self._engine.look_ahead():
+                time.sleep(IDLE_SECONDS)
 
 
 def warm_up(instrument: Instrument) -> None:
     """Play a chord unheard, so that the first note does not wait for memory and code to be fetched."""
     synth = Synth(instrument)
     synth.schedule(note_on(0, key, 64) for key in list(instrument.keys)[:: max(1, len(instrument.keys) // 8)])
-    synth.schedule(note_off(4096, key) for key in instrument.keys)
-    for _ in range(24):
+    synth.schedule(note_off(20_000, key) for key in instrument.keys)  # late enough for every size of window
+    for _ in range(60):
         synth.render(512)

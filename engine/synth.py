@@ -62,6 +62,11 @@ class Synth:
         return LOOKAHEAD if self._limiter else 0
 
     @property
+    def precision(self) -> str:
+        """In what numbers the network computes."""
+        return self._bank.precision
+
+    @property
     def sounding(self) -> int:
         """How many voices sound."""
         return self._bank.sounding + sum(bank.sounding for bank in self._leaving)
@@ -122,9 +127,19 @@ class Synth:
             out = self._limiter.process(out)
         return np.ascontiguousarray(out.T)
 
-    def look_ahead(self) -> bool:
-        """Compute a piece of the future; return whether there was one. The one method that any thread may call."""
-        return self._bank.look_ahead()
+    def look_ahead(self, *, urgent: bool = False) -> bool:
+        """Compute a piece of the future; return whether there was one. The one method that any thread may call.
+
+        urgent: only what is needed very soon.
+        """
+        return self._bank.look_ahead(urgent=urgent)
+
+    def shed(self) -> bool:
+        """End the oldest released note early; return whether there was one."""
+        number = self._bank.shed()
+        if number is not None:
+            self._forget(number)
+        return number is not None
 
     def two_sines(self, samples: int) -> NDArray[np.float32]:
         """What the network hears over the next samples, (samples,), for display."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import pyqtgraph as pg
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 
+from engine.memory import rss_mb
 from musicnn_gui.assets import DEMO
 from musicnn_gui.session import Session
 from musicnn_gui.settings import Settings, settings_path
@@ -23,6 +26,7 @@ from musicnn_gui.window import MainWindow
 
 LOG_BYTES = 1_000_000
 INTERRUPT_MS = 200
+METERS_MS = 500
 READY = "ready"
 
 
@@ -31,7 +35,19 @@ def log_path() -> Path:
     return Path(platformdirs.user_log_dir("musicnn", appauthor=False)) / "musicnn.log"
 
 
-def run(file: Path | None, instrument: str | None, *, quit_when_ready: bool = False) -> int:
+@dataclass(frozen=True, slots=True)
+class PlayOptions:
+    """How the window is opened. None leaves a choice as it was remembered; meters: where to write how it goes."""
+
+    file: Path | None = None
+    instrument: str | None = None
+    block: int | None = None
+    play: bool = False
+    meters: Path | None = None
+    quit_when_ready: bool = False
+
+
+def run(options: PlayOptions) -> int:
     """Open the window and play until it is closed; return the exit status.
 
     "ready" is printed when the first key can be played, with the seconds since the program's start.
@@ -44,9 +60,12 @@ def run(file: Path | None, instrument: str | None, *, quit_when_ready: bool = Fa
     app.setDesktopFileName("musicnn")
     apply_theme(app)
     settings = Settings.load(settings_path())
-    if instrument is not None:
-        settings.instrument = instrument
+    if options.instrument is not None:
+        settings.instrument = options.instrument
+    if options.block is not None:
+        settings.block = options.block
     session = Session(settings)
+    session.start(options.file or DEMO)  # first: the engine's process loads while the window is made
     window = MainWindow(session)
     sys.excepthook = _Excepthook(window)
     window.show()
@@ -54,11 +73,13 @@ def run(file: Path | None, instrument: str | None, *, quit_when_ready: bool = Fa
     def ready() -> None:
         sys.stdout.write(f"{READY} after {_since_start():.1f} s\n")
         sys.stdout.flush()
-        if quit_when_ready:
+        if options.quit_when_ready:
             QTimer.singleShot(0, window.close)
+        elif options.play:
+            session.engine.play()
 
     session.ready.connect(ready)
-    session.start(file or DEMO)
+    meters = _MetersFile(options.meters, session) if options.meters is not None else None
     # A Python signal handler runs only when Python code does: the timer lets Ctrl+C through.
     signal.signal(signal.SIGINT, lambda *_: window.close())
     signal.signal(signal.SIGTERM, lambda *_: window.close())
@@ -66,9 +87,40 @@ def run(file: Path | None, instrument: str | None, *, quit_when_ready: bool = Fa
     wake.timeout.connect(lambda: None)
     wake.start(INTERRUPT_MS)
     status = app.exec()
+    if meters is not None:
+        meters.close()
     session.close()
     session.settings.save(settings_path())
     return status
+
+
+class _MetersFile:
+    """Writes how it goes, so that another program can watch."""
+
+    def __init__(self, path: Path, session: Session) -> None:
+        self._file, self._session = path.open("w", encoding="utf-8"), session
+        self._timer = QTimer()
+        self._timer.timeout.connect(self._write)
+        self._timer.start(METERS_MS)
+
+    def close(self) -> None:
+        self._timer.stop()
+        self._file.close()
+
+    def _write(self) -> None:
+        snapshot, meters = self._session.snapshot, self._session.meters
+        if snapshot is None:
+            return
+        row = {
+            "time": time.time(), "running": meters is not None,
+            "load": meters.load if meters else 0.0, "worst_load": meters.worst_load if meters else 0.0,
+            "xruns": meters.xruns if meters else 0, "dropped": snapshot.dropped, "late": snapshot.late,
+            "shed": snapshot.shed, "latency_ms": self._session.latency_ms, "voices": snapshot.voices,
+            "playing": snapshot.playing, "score_position": snapshot.score_position,
+            "rss_mb": self._session.engine.rss_mb + rss_mb(), "window_rss_mb": rss_mb(),
+        }  # fmt: skip
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
 
 
 class _Excepthook:

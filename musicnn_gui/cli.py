@@ -79,6 +79,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _add_play(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE.mid", help="score to open")
     parser.add_argument("--instrument", metavar="NAME", help="name or folder (default: the last one)")
+    parser.add_argument(
+        "--block", type=int, choices=(64, 128, 256, 512, 1024), help="samples in a block (default: the last)"
+    )
+    parser.add_argument("--play", action="store_true", help="start the score at once")
+    parser.add_argument(
+        "--meters", type=Path, metavar="FILE", help="write how it goes into a file, a JSON line each 0.5 s"
+    )
     parser.add_argument("--quit-when-ready", action="store_true", help="say 'ready' and leave: for tests")
     parser.set_defaults(run=_play)
 
@@ -87,11 +94,19 @@ def _play(arguments: argparse.Namespace) -> int:
     try:
         import PySide6.QtWidgets  # noqa: F401, PLC0415  # slow to import; the first to say which library is missing
 
-        from musicnn_gui.app import run  # noqa: PLC0415
+        from musicnn_gui.app import PlayOptions, run  # noqa: PLC0415
     except ImportError as error:
         raise MusicNNError(f"the window cannot be opened: {error}") from error
 
-    return run(arguments.file, arguments.instrument, quit_when_ready=arguments.quit_when_ready)
+    options = PlayOptions(
+        arguments.file,
+        arguments.instrument,
+        arguments.block,
+        arguments.play,
+        arguments.meters,
+        arguments.quit_when_ready,
+    )
+    return run(options)
 
 
 def _render(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ that nobody waits for long.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -21,19 +22,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.audio.quiet import quiet_libraries
+from engine.audio.resampler import Resampler
 from engine.errors import DeviceError
+from engine.threads import prepare_thread
 
 if TYPE_CHECKING:
     from engine.spectral import Samples
+
+log = logging.getLogger(__name__)
 
 # Asking JACK whether it is there must not start a server.
 os.environ.setdefault("JACK_NO_START_SERVER", "1")
 
 BLOCK_SIZES = (64, 128, 256, 512, 1024)
 CHANNELS = 2
-AHEAD = 3  # blocks in the ring
-DEEP_SECONDS = 0.1
-"""In the ring while a score plays: nobody waits for its notes, and a pedal that lets go of many is much work."""
+AHEAD_SECONDS, LEAST_AHEAD = 0.008, 2
+"""What the ring holds, and at least so many blocks: a new note's first frames take the network 4 to 6 ms."""
 CLOSE_SECONDS = 2.0
 SWITCH_INTERVAL = 0.0005  # seconds after which a busy Python thread must let the worker in
 METER_SECONDS = 1.0
@@ -59,7 +63,8 @@ class OutputMeters:
     """How the stream does.
 
     load: time spent on rendering over time rendered, mean of the last second; worst_load: of the worst block in it.
-    xruns: since the stream was opened. latency_ms: ring and device together.
+    xruns: times that the ring ran dry or the device missed a block, since the stream was opened.
+    latency_ms: ring, resampling and device together.
     """
 
     running: bool = False
@@ -107,15 +112,13 @@ class AudioOutput:
     """One output stream. `open` and `close` are called by one thread; `meters` may be read by any."""
 
     def __init__(
-        self, render: Callable[[int], Samples], sample_rate: int, idle: Callable[[], bool] = lambda: False,
-        relaxed: Callable[[], bool] = lambda: False,
-    ) -> None:  # fmt: skip
+        self, render: Callable[[int], Samples], sample_rate: int, strained: Callable[[], None] = lambda: None
+    ) -> None:
         """`render(samples)` -> (samples, 2) at `sample_rate`; called by the worker thread alone.
 
-        `idle()` is called where the ring is full; it does a short piece of work and returns whether there was any.
-        `relaxed()` says whether latency does not matter now: the ring is kept deeper then.
+        `strained()` is called by it too, where a block was ready only just in time.
         """
-        self._render, self._engine_rate, self._idle, self._relaxed = render, sample_rate, idle, relaxed
+        self._render, self._engine_rate, self._strained = render, sample_rate, strained
         self.meters = OutputMeters()
         self._stop = threading.Event()
         self._worker: threading.Thread | None = None
@@ -126,29 +129,24 @@ class AudioOutput:
         """Whether a stream is open and its server alive."""
         return self._worker is not None and self._worker.is_alive() and not self._stop.is_set()
 
-    def open(self, device: Device, block: int = 256, ahead: int = AHEAD) -> None:
-        """Start playing through a device; `ahead` blocks are kept in the ring. Raises DeviceError."""
+    @property
+    def event_delay(self) -> int:
+        """The engine's samples in a block, rounded up: by so much, events are late enough to keep their distances."""
+        return -(-self.meters.block * self._engine_rate // max(1, self.meters.sample_rate))
+
+    def open(self, device: Device, block: int = 256) -> None:
+        """Start playing through a device. Raises DeviceError."""
         self.close()
         if block not in BLOCK_SIZES:
             raise ValueError(f"block of {block} samples is not one of {BLOCK_SIZES}")
         try:
-            stream, ring, rate = self._open_stream(device, block, ahead)
+            stream, ring, rate = self._open_stream(device, block)
         except (_portaudio().PortAudioError, ValueError, OSError) as error:
             raise DeviceError(f"{device.title} cannot be opened: {_reason(error)}") from error
         self._stream = stream
         self._stop = threading.Event()
         feeder = _Feeder(
-            stream,
-            ring,
-            self._render,
-            self._idle,
-            self._relaxed,
-            self._engine_rate,
-            rate,
-            block,
-            ahead,
-            self._publish,
-            self._stop,
+            stream, ring, self._render, self._strained, self._engine_rate, rate, block, self._publish, self._stop
         )
         self.meters = OutputMeters(
             running=True, sample_rate=rate, block=block, device=device.title, latency_ms=feeder.latency_ms
@@ -169,7 +167,7 @@ class AudioOutput:
             closer.join(CLOSE_SECONDS)
         self.meters = OutputMeters()
 
-    def _open_stream(self, device: Device, block: int, ahead: int) -> tuple[Any, Any, int]:
+    def _open_stream(self, device: Device, block: int) -> tuple[Any, Any, int]:
         import rtmixer  # noqa: PLC0415  # needs PortAudio
 
         sounddevice, rate = _portaudio(), device.sample_rate
@@ -181,8 +179,7 @@ class AudioOutput:
         except sounddevice.PortAudioError:
             pass
         stream = rtmixer.Mixer(device=device.index, channels=CHANNELS, samplerate=rate, blocksize=block, latency="low")
-        size = 1 << max(10, (4 * ahead * block).bit_length(), int(2 * DEEP_SECONDS * rate + block).bit_length())
-        return stream, rtmixer.RingBuffer(4 * CHANNELS, size), rate
+        return stream, rtmixer.RingBuffer(4 * CHANNELS, 1 << (4 * _ahead(block, rate)).bit_length()), rate
 
     def _publish(self, load: float, worst: float, xruns: int, alive: bool, latency_ms: float) -> None:
         now = self.meters
@@ -193,75 +190,86 @@ class _Feeder:
     """The render worker's loop."""
 
     def __init__(
-        self, stream: Any, ring: Any, render: Callable[[int], Samples], idle: Callable[[], bool],
-        relaxed: Callable[[], bool], engine_rate: int, rate: int, block: int, ahead: int,
-        publish: Callable[[float, float, int, bool, float], None], stop: threading.Event,
+        self, stream: Any, ring: Any, render: Callable[[int], Samples], strained: Callable[[], None],
+        engine_rate: int, rate: int, block: int, publish: Callable[[float, float, int, bool, float], None],
+        stop: threading.Event,
     ) -> None:  # fmt: skip
-        self._stream, self._ring, self._render, self._idle = stream, ring, render, idle
-        self._engine_rate, self._rate, self._block, self._target = engine_rate, rate, block, ahead * block
-        self._publish, self._stop, self._relaxed = publish, stop, relaxed
-        self._shallow, self._deep = self._target, max(self._target, round(DEEP_SECONDS * rate))
-        self._resampler: Any = None
-        self.resampling_ms = 0.0
-        if rate != engine_rate:
-            import soxr  # noqa: PLC0415
-
-            # LQ delays by half a millisecond (HQ by 14) and passes what lies under 17 kHz.
-            self._resampler = soxr.ResampleStream(engine_rate, rate, CHANNELS, dtype="float32", quality="LQ")
-            self.resampling_ms = 0.5
+        self._stream, self._ring, self._render, self._strained = stream, ring, render, strained
+        self._engine_rate, self._rate, self._block, self._target = engine_rate, rate, block, _ahead(block, rate)
+        self._publish, self._stop = publish, stop
+        self._resampler = Resampler(engine_rate, rate, CHANNELS) if rate != engine_rate else None
+        self._xruns, self._counted = 0, None
 
     @property
     def latency_ms(self) -> float:
-        """Of ring, resampling and device, at this moment."""
-        return 1000 * (self._target / self._rate + _seconds(self._stream.latency)) + self.resampling_ms
+        """Of ring, resampling and device."""
+        resampling = self._resampler.delay / self._engine_rate if self._resampler else 0.0
+        return 1000 * (self._target / self._rate + resampling + _seconds(self._stream.latency))
 
     def run(self) -> None:
         """Render until stopped, or until the stream dies."""
-        import torch  # noqa: PLC0415  # slow to import: only who plays needs it
+        prepare_thread()
+        try:
+            self._run()
+        except Exception:
+            log.exception("the stream broke")  # whatever a dying server raises, the stream is gone
+        self._publish(0.0, 0.0, self._xruns, False, self.latency_ms)
 
-        torch.set_num_threads(1)
-        torch.set_flush_denormal(True)
-        xruns, busy, worst, rendered, since = 0, 0.0, 0.0, 0, time.perf_counter()
+    def _run(self) -> None:
+        busy, worst, rendered, since = 0.0, 0.0, 0, time.perf_counter()
         self._fill()
         action = self._stream.play_ringbuffer(self._ring)
         self._stream.start()
         while not self._stop.is_set() and self._stream.active:
-            self._target = self._deep if self._relaxed() else self._shallow
-            if self._ring.read_available < self._target:
-                seconds, samples = self._write_block()
+            if self._target - self._ring.read_available >= self._block // 2:
+                seconds, samples = self._write_block(self._target - self._ring.read_available)
                 busy, rendered = busy + seconds, rendered + samples
                 worst = max(worst, seconds * self._engine_rate / samples)
             else:
-                start = time.perf_counter()
-                if self._idle():
-                    busy += time.perf_counter() - start
-                else:
-                    time.sleep(self._block / self._rate / 4)
+                time.sleep(min(0.001, self._block / self._rate / 4))
             if action not in self._stream.actions:
-                xruns += 1
+                self._xruns += 1
                 self._fill()
                 action = self._stream.play_ringbuffer(self._ring)
             now = time.perf_counter()
             if now - since > METER_SECONDS and rendered:
-                self._publish(busy * self._engine_rate / rendered, worst, xruns, True, self.latency_ms)
+                self._count_missed()
+                self._publish(busy * self._engine_rate / rendered, worst, self._xruns, True, self.latency_ms)
                 busy, worst, rendered, since = 0.0, 0.0, 0, now
-        self._publish(0.0, 0.0, xruns, False, self.latency_ms)
 
     def _fill(self) -> None:
         while self._ring.read_available < self._target:
-            self._write_block()
+            self._write_block(min(self._block, self._target - self._ring.read_available))
 
-    def _write_block(self) -> tuple[float, int]:
-        """Render and write about one block; return the seconds that it took and the engine's samples in it."""
-        samples = max(1, round(self._block * self._engine_rate / self._rate))
+    def _write_block(self, wanted: int) -> tuple[float, int]:
+        """Render and write so many samples, or one more; return the seconds that it took and the engine's samples.
+
+        Exactly what is missing: the ring's depth is a part of the delay between a key and its sound, and must not move.
+        """
+        samples = self._resampler.needed(wanted) if self._resampler else wanted
         start = time.perf_counter()
-        block = self._render(samples)
-        seconds = time.perf_counter() - start
+        block = self._render(max(1, samples))
         if self._resampler is not None:
-            block = self._resampler.resample_chunk(block)
+            block = self._resampler.process(block)
+        seconds = time.perf_counter() - start
+        if self._stream.active and self._ring.read_available < self._block:
+            self._strained()
         if len(block):
             self._ring.write(np.ascontiguousarray(block, np.float32))
-        return seconds, samples
+        return seconds, max(1, samples)
+
+    def _count_missed(self) -> None:
+        """The device's own dropouts, which rtmixer counts in its callback and hands out on demand."""
+        if self._counted is not None and self._counted not in self._stream.actions:
+            self._xruns += int(self._counted.stats.output_underflows)
+            self._counted = None
+        if self._counted is None:
+            self._counted = self._stream.fetch_and_reset_stats()
+
+
+def _ahead(block: int, rate: int) -> int:
+    """Samples that the ring is kept filled with."""
+    return block * max(LEAST_AHEAD, -(-round(AHEAD_SECONDS * rate) // block))
 
 
 def _close_quietly(stream: Any) -> None:

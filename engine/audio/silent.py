@@ -9,9 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 
-import torch
-
 from engine.spectral import Samples
+from engine.threads import prepare_thread
 
 LATE_SECONDS = 0.25  # further behind than this, the clock is set anew instead of being caught up with
 
@@ -38,8 +37,7 @@ class SilentOutput:
             self._worker = None
 
     def _run(self) -> None:
-        torch.set_num_threads(1)
-        torch.set_flush_denormal(True)
+        prepare_thread()
         due = time.perf_counter()
         while not self._stop.wait(max(0.0, due - time.perf_counter())):
             self._render(self._block)

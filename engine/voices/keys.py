@@ -48,8 +48,8 @@ LEAD = 512
 """Samples from an event that changes a voice's future until it is heard: what the network has for it, 12 ms."""
 JOIN_FRAMES = WINDOWS[-1] // 2
 """A voice that needs its next window within so many frames joins a batch: the same frames, only earlier."""
-AHEAD_FRAMES = 16
-"""How far `look_ahead` goes."""
+AHEAD_FRAMES, URGENT_FRAMES = 16, 4
+"""How far `look_ahead` goes, and how far where there is too much to do."""
 TURN_SAMPLES = 1024
 """Between two looks at knobs that the network hears, 23 ms: each costs a window of every voice."""
 CROSSFADE = 128
@@ -247,13 +247,13 @@ class KeysBank:
 
     # --- what the network writes ---
 
-    def look_ahead(self) -> bool:
-        """Have the network write something that will be needed soon; return whether there was anything.
+    def look_ahead(self, *, urgent: bool = False) -> bool:
+        """Have the network write something that will be needed soon (urgent: very soon); return whether it had to.
 
         May be called by another thread than the one that renders.
         """
         with self._lock:
-            work = self._foreseen()
+            work = self._foreseen(URGENT_FRAMES if urgent else AHEAD_FRAMES)
         if not work:
             return False
         self._calculate(work)
@@ -261,7 +261,7 @@ class KeysBank:
             self._take(work)
         return True
 
-    def _foreseen(self) -> list[_Work]:
+    def _foreseen(self, frames: int) -> list[_Work]:
         """Changes that are due soon; else the next windows of the voices that need theirs first."""
         voices, rows = self._voices, self._network.rows
         changing = [v for v in voices if v.change and not v.change.window and v.change.border <= v.end and v.end]
@@ -269,11 +269,11 @@ class KeysBank:
             changing.sort(key=lambda voice: voice.change.due - voice.position if voice.change else 0)
             return [self._changed(voice) for voice in changing[:rows]]
         ahead = {voice.number: voice.end - self._needed(voice, 0) for voice in voices if voice.end}
-        waiting = sorted((v for v in voices if v.end and ahead[v.number] < AHEAD_FRAMES), key=lambda v: ahead[v.number])
+        waiting = sorted((v for v in voices if v.end and ahead[v.number] < frames), key=lambda v: ahead[v.number])
         if not waiting:
             return []
         size = _window_size(waiting[0])
-        near = [v for v in voices if v.end and ahead[v.number] < AHEAD_FRAMES + JOIN_FRAMES and _window_size(v) == size]
+        near = [v for v in voices if v.end and ahead[v.number] < frames + JOIN_FRAMES and _window_size(v) == size]
         near.sort(key=lambda voice: ahead[voice.number])
         return [self._extended(voice) for voice in near[:rows]]
 

@@ -13,7 +13,7 @@ from musicnn_gui.session import AUTO_PORT, SAMPLE_RATE, SILENT, Session
 from musicnn_gui.theme import ALARM, FAINT
 
 if TYPE_CHECKING:
-    from engine.live import Snapshot
+    from engine.reports import Snapshot
 
 ALARM_STEPS = 15  # updates for which a dropout is shown in red, 3 s
 
@@ -63,8 +63,8 @@ class DevicesPanel(QWidget):
 
     def _show_devices(self) -> None:
         self.outputs.clear()
-        for device in self._session.devices:
-            self.outputs.addItem(device.title, device.title)
+        for title in self._session.devices:
+            self.outputs.addItem(title, title)
         if self._session.device == SILENT:
             self.outputs.insertItem(0, SILENT, "")
             self.outputs.setCurrentIndex(0)
@@ -109,4 +109,5 @@ class StatusLine(QLabel):
             f"{meters.sample_rate / 1000:g} kHz", f"{meters.block} frames",
             f"latency {self._session.latency_ms:.1f} ms",
             f"load {meters.load:.0%}, worst {meters.worst_load:.0%}", f"xruns {meters.xruns}", voices,
+            *(f"{name} {count}" for name, count in (("dropped", snapshot.dropped), ("shed", snapshot.shed)) if count),
         ]  # fmt: skip

@@ -13,7 +13,7 @@ from musicnn_gui.theme import ACCENT, ALARM, PANEL
 from musicnn_gui.widgets.meter import MeterWidget
 
 if TYPE_CHECKING:
-    from engine.live import Snapshot
+    from engine.reports import Snapshot
 
 
 class HeaderPanel(QWidget):

@@ -24,7 +24,7 @@ from musicnn_gui.theme import FAINT
 from musicnn_gui.widgets.piano import PianoWidget
 
 if TYPE_CHECKING:
-    from engine.live import Snapshot
+    from engine.reports import Snapshot
 
 
 class KeyboardPanel(QWidget):

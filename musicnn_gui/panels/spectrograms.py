@@ -27,8 +27,7 @@ class SpectrogramsPanel(QWidget):
 
     def advance(self) -> None:
         """Take what was heard since the last call; the engine makes the two-sine signal only while it is seen."""
-        if self._session.engine is not None:
-            self._session.engine.tapping = self.isVisible()
+        self._session.engine.tapping = self.isVisible()
         taps = self._session.taps()
         if taps:
             self.output.push(np.concatenate([tap.output for tap in taps]))

@@ -22,7 +22,7 @@ from engine.audio.files import SUFFIXES
 from musicnn_gui.session import SAMPLE_RATE, Session
 
 if TYPE_CHECKING:
-    from engine.live import Snapshot
+    from engine.reports import Snapshot
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi", ".smf")
 MIDI_FILTER = "MIDI files (" + " ".join(f"*{suffix}" for suffix in MIDI_SUFFIXES) + ");;All files (*)"

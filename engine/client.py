@@ -1,0 +1,218 @@
+"""The window's end of the engine's process: starts it, talks to it, and starts it again where it is lost.
+
+Nothing here waits for the engine: commands are written into a pipe, and what comes back is handed on by a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+from engine.midi.events import Event, knob
+
+if TYPE_CHECKING:
+    from engine.audio.output import OutputMeters
+    from engine.midi.files import Score
+    from engine.reports import Snapshot, State, Tap
+
+log = logging.getLogger(__name__)
+
+TAPS = 1024
+CLOSE_SECONDS = 5.0
+MOST_FALLS, FALL_SECONDS = 4, 60.0
+RESTARTED = "The sound engine had stopped and was started again; the log says more."
+GIVEN_UP = "The sound engine stops again and again; the log says why. Restart the program."
+
+
+def serve(pipe: Connection) -> None:
+    """Run the engine, in its own process, until the other end of the pipe says so or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl+C ends the window, and the window ends this
+    # torch.set_num_threads() is not enough: OpenMP would keep a second thread that waits in a busy loop.
+    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    from engine.server import Server  # noqa: PLC0415  # imports torch, which the window's process does without
+
+    Server(pipe).run()
+
+
+class EngineClient:
+    """One engine in a process of its own. All methods may be called by any thread.
+
+    snapshot, meters, latency_ms, last_midi, rss_mb: as last reported; None or 0 before that.
+    """
+
+    def __init__(self, tell: Callable[[str, tuple[Any, ...]], None]) -> None:
+        """`tell(name, arguments)` is called by the reading thread with "instrument" (InstrumentInfo), "devices"
+        (titles, used), "ports" (names, connected), "busy" (what), "message" (text, problem)."""
+        self._tell = tell
+        self.snapshot: Snapshot | None = None
+        self.meters: OutputMeters | None = None
+        self.latency_ms = self.rss_mb = 0.0
+        self.last_midi: Event | None = None
+        self.taps: deque[Tap] = deque(maxlen=TAPS)
+        self._sending = threading.Lock()
+        self._pipe: Connection | None = None
+        self._process: Any = None
+        self._closing = False
+        self._falls: list[float] = []
+        # What a new process has to know to be as the lost one was.
+        self._instrument, self._knobs, self._next_knobs = "", dict[str, float](), dict[str, float]()
+        self._score: Score | None = None
+        self._output, self._port, self._tapping = ("", 256), "auto", False
+
+    def start(self, instrument: str, knobs: Mapping[str, float], device: str, block: int, port: str) -> None:
+        """Start the process; everything is loaded and opened there one after another."""
+        self._instrument, self._knobs = instrument, dict(knobs)
+        self._output, self._port = (device, block), port
+        self._launch()
+
+    def close(self) -> None:
+        """Let the sound end and the process with it."""
+        self._closing = True
+        self._command("close")
+        process = self._process
+        if process is not None:
+            process.join(CLOSE_SECONDS)
+            if process.is_alive():
+                process.kill()
+                process.join(CLOSE_SECONDS)
+
+    # --- playing ---
+
+    def play_event(self, event: Event) -> None:
+        """Let an event happen now."""
+        self._command("event", event, time.perf_counter())
+
+    def turn(self, name: str, value: float) -> None:
+        """Set a knob."""
+        self._knobs[name] = value
+        self._command("event", knob(0, name, value), time.perf_counter())
+
+    def panic(self) -> None:
+        """Silence at once; the transport stops."""
+        self._command("panic")
+
+    def load(self, instrument: str, knobs: Mapping[str, float]) -> None:
+        """Load an instrument by name or path; the one that plays goes on until the new one is ready."""
+        self._next_knobs = dict(knobs)
+        self._command("load", instrument, self._next_knobs)
+
+    def open_score(self, score: Score | None) -> None:
+        """Give the transport a score."""
+        self._score = score
+        self._command("open_score", score)
+
+    def play(self) -> None:
+        """Start the transport."""
+        self._command("play")
+
+    def pause(self) -> None:
+        """Pause the transport."""
+        self._command("pause")
+
+    def stop(self) -> None:
+        """Stop the transport and go to its beginning."""
+        self._command("stop")
+
+    def seek(self, sample: int) -> None:
+        """Move the transport."""
+        self._command("seek", sample)
+
+    @property
+    def tapping(self) -> bool:
+        """Whether `taps` is filled."""
+        return self._tapping
+
+    @tapping.setter
+    def tapping(self, wanted: bool) -> None:
+        if wanted != self._tapping:
+            self._tapping = wanted
+            self._command("tap", wanted)
+
+    # --- devices ---
+
+    def open_output(self, device: str, block: int) -> None:
+        """Play through a device with a block size; "" is the system's default."""
+        self._output = device, block
+        self._command("open_output", device, block)
+
+    def rescan(self) -> None:
+        """Look for devices again; the stream is closed for that."""
+        self._command("rescan")
+
+    def connect(self, port: str) -> None:
+        """Listen to a MIDI port; "" to none, "auto" to the only one."""
+        self._port = port
+        self._command("connect", port)
+
+    # --- the process ---
+
+    def _launch(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(theirs,), name="musicnn engine", daemon=True)
+        self._process.start()
+        theirs.close()
+        self._next_knobs = dict(self._knobs)
+        self._command("load", self._instrument, self._next_knobs)
+        self._command("open_score", self._score)
+        self._command("tap", self._tapping)
+        self._command("open_output", *self._output)
+        self._command("open_midi", self._port)
+        threading.Thread(target=self._read, args=(self._pipe,), name="engine reader", daemon=True).start()
+
+    def _command(self, name: str, *arguments: object) -> None:
+        with self._sending:
+            if self._pipe is not None:
+                with contextlib.suppress(OSError, ValueError):  # its reader notices that it is gone
+                    self._pipe.send((name, arguments))
+
+    def _read(self, pipe: Connection) -> None:
+        lost = ""
+        while True:
+            try:
+                name, arguments = pipe.recv()
+            except (EOFError, OSError):
+                break
+            if name == "state":
+                self._keep(arguments[0])
+            elif name == "log":
+                logging.getLogger(arguments[1]).log(arguments[0], "%s", arguments[2])
+            elif name == "lost":
+                lost = arguments[0]
+            else:
+                if name == "instrument":
+                    self._instrument, self._knobs = arguments[0].source, self._next_knobs
+                self._tell(name, arguments)
+        if not self._closing:
+            self._fallen(lost)
+
+    def _keep(self, state: State) -> None:
+        self.snapshot, self.meters, self.latency_ms = state.snapshot, state.meters, state.latency_ms
+        self.last_midi, self.rss_mb = state.last_midi, state.rss_mb
+        self.taps.extend(state.taps)
+
+    def _fallen(self, lost: str) -> None:
+        """The process has ended without having been asked to: begin again, silently where the device is gone."""
+        self._process.join(CLOSE_SECONDS)
+        now = time.monotonic()
+        self._falls = [*(t for t in self._falls if now - t < FALL_SECONDS), now]
+        if not lost:
+            log.error("the engine's process ended with status %s", self._process.exitcode)
+        if len(self._falls) > MOST_FALLS:
+            self._tell("message", (GIVEN_UP, True))
+            return
+        text = f"{lost} has gone: all notes are off, and it will be used again when it is back." if lost else RESTARTED
+        self._tell("message", (text, True))
+        self.meters = None
+        self._launch()
+        if self.snapshot is not None:
+            self.seek(self.snapshot.score_position)

@@ -1,0 +1,103 @@
+"""A rendering beside the playing: in a process of its own, at low priority, with progress and a way to stop it."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import MusicNNError
+
+if TYPE_CHECKING:
+    from engine.midi.files import Score
+
+NICENESS = 10
+STEP = 0.005  # of the whole, between two reports
+ENDED = "the export's process ended before its time"
+
+
+class Export:
+    """One rendering. `progress(share)` and `ended(problem)` are called by a thread of this process.
+
+    problem: None where the file is finished, "" where it was cancelled, else a sentence.
+    """
+
+    def __init__(
+        self, score: Score, instrument: str, path: Path, knobs: Mapping[str, float],
+        progress: Callable[[float], None], ended: Callable[[str | None], None],
+    ) -> None:  # fmt: skip
+        """`instrument`: name or folder."""
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        work = theirs, score, instrument, path, dict(knobs)
+        self._process = context.Process(target=_render, args=work, name="musicnn export", daemon=True)
+        self._process.start()
+        theirs.close()
+        self._progress, self._ended = progress, ended
+        self._reader = threading.Thread(target=self._read, name="export reader", daemon=True)
+        self._reader.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether it is not finished yet."""
+        return self._reader.is_alive()
+
+    def cancel(self) -> None:
+        """End soon; nothing is left of the file."""
+        with contextlib.suppress(OSError, ValueError):
+            self._pipe.send("cancel")
+
+    def wait(self, seconds: float) -> None:
+        """Until it has ended, but not longer."""
+        self._reader.join(seconds)
+
+    def _read(self) -> None:
+        problem: str | None = ENDED
+        try:
+            while True:
+                kind, value = self._pipe.recv()
+                if kind == "progress":
+                    self._progress(value)
+                else:
+                    problem = value
+        except (EOFError, OSError):
+            self._ended(problem)
+
+
+def _render(pipe: Connection, score: Score, instrument: str, path: Path, knobs: Mapping[str, float]) -> None:
+    """In the other process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform != "win32":
+        os.nice(NICENESS)
+    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    import torch  # noqa: PLC0415  # slow to import, and of no use in the window's process
+
+    from engine.library import open_instrument  # noqa: PLC0415
+    from engine.render import RenderOptions, render_file  # noqa: PLC0415
+
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    shown = 0.0
+
+    def progress(done: float) -> bool:
+        nonlocal shown
+        if done - shown >= STEP or done >= 1:
+            shown = done
+            with contextlib.suppress(OSError):
+                pipe.send(("progress", done))
+        return not pipe.poll()  # the only message there is, or the window is gone
+
+    try:
+        finished = render_file(score, open_instrument(instrument), path, RenderOptions(knobs), progress)
+        problem = None if finished else ""
+    except MusicNNError as error:
+        problem = str(error)
+    with contextlib.suppress(OSError):
+        pipe.send(("ended", problem))

@@ -1,0 +1,68 @@
+"""What the engine tells of itself. Light to import: a window reads it without the engine's own modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.audio.output import OutputMeters
+from engine.midi.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """How things stand, for the window. Times in samples of the synth, levels as amplitudes."""
+
+    position: int = 0
+    voices: int = 0
+    peak_left: float = 0.0
+    peak_right: float = 0.0
+    limiting: float = 1.0
+    playing: bool = False
+    score_position: int = 0
+    score_length: int = 0
+    recording: float | None = None  # seconds
+    instrument: str = ""
+    keys_down: frozenset[int] = frozenset()
+    knobs: Mapping[str, float] = field(default_factory=dict)
+    dropped: int = 0  # events that were lost
+    late: int = 0  # events that came after their sample had been rendered
+    shed: int = 0  # released notes that were ended early to keep up
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """A block as it was heard: the output (samples,), mono, and the two-sine signal (samples,) behind it."""
+
+    position: int
+    output: NDArray[np.float32]
+    two_sines: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentInfo:
+    """What a window needs to know of the loaded instrument. source: the name or folder it was asked for by."""
+
+    source: str
+    name: str
+    kind: str
+    title: str
+    keys: range
+    knobs: tuple[str, ...]
+    presets: Mapping[str, Mapping[str, float]]
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How things stand, sent again and again. meters: None without a device; latency_ms: from a key to its sound."""
+
+    snapshot: Snapshot
+    meters: OutputMeters | None
+    latency_ms: float
+    taps: list[Tap]
+    last_midi: Event | None
+    rss_mb: float

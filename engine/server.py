@@ -1,0 +1,365 @@
+"""The engine in a process of its own: instrument, voices, sound device and MIDI, without a window.
+
+Two reasons. Drawing and playing share no interpreter, so a window that is busy cannot delay a block. And a sound server
+that dies takes PortAudio's and its own client library with it (their assertions end the process): the process that is
+lost then is this one, and the window starts another.
+
+Threads here: the *main* thread takes commands and passes the quick ones on; *housekeeping* does what takes time, one
+piece after another; the *reporter* sends the state sixty times a second and watches device and clock; beside them the
+render worker and the foresight (see `engine.live`).
+
+Commands come as (name, arguments); what goes back are (name, arguments) too, see `Server.COMMANDS` and `engine.client`.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+from engine.audio.limiter import LOOKAHEAD
+from engine.audio.output import AudioOutput, Device, devices, rescan
+from engine.audio.silent import SilentOutput
+from engine.errors import MidiPortError, MusicNNError
+from engine.library import DEFAULT
+from engine.live import Foresight, LiveEngine, warm_up
+from engine.memory import rss_mb
+from engine.midi.events import Event, knob
+from engine.midi.ports import MidiInput
+from engine.reports import InstrumentInfo, State
+from engine.threads import prepare_thread
+
+if TYPE_CHECKING:
+    from engine.instrument import Instrument
+
+SAMPLE_RATE = 44_100
+REPORT_SECONDS = 1 / 60
+SEARCH_SECONDS = 2.0  # between two looks for a device that is missing
+STALL_SECONDS = 4.0  # without a block asked for, after which a device counts as gone
+SLEEP_SECONDS = 2.0  # that the clock may jump
+AUTO_PORT = "auto"
+NO_DEVICE = "No sound device: you can still play, watch and export. Connect one, and it will be used."
+AWAKE = "The computer was asleep or stopped: all notes are off."
+
+log = logging.getLogger(__name__)
+
+
+class Server:
+    """One engine, driven by a pipe."""
+
+    QUICK = ("event", "panic", "open_score", "play", "pause", "stop", "seek", "tap")
+    SLOW = ("load", "open_output", "rescan", "open_midi", "connect")
+    COMMANDS = (*QUICK, *SLOW, "close")
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe, self._sending = pipe, threading.Lock()
+        self._engine: LiveEngine | None = None
+        self._foresight: Foresight | None = None
+        self._output: AudioOutput | None = None
+        self._silent: SilentOutput | None = None
+        self._midi: MidiInput | None = None
+        self._devices: list[Device] = []
+        self._wanted, self._block = "", 256
+        self._port, self._ports, self._connected = AUTO_PORT, [""], ""
+        self._last_midi: Event | None = None
+        self._housekeeping = ThreadPoolExecutor(1, thread_name_prefix="housekeeping")
+        self._searching = False
+        self._waiting: list[tuple[str, tuple[Any, ...]]] = []  # commands that came before the engine was there
+
+    def run(self) -> None:
+        """Take commands."""
+        logging.getLogger().handlers = [_PipeHandler(self._send)]
+        logging.getLogger().setLevel(logging.INFO)
+        threading.Thread(target=self._report, name="reporter", daemon=True).start()
+        while True:
+            try:
+                name, arguments = self._pipe.recv()
+            except (EOFError, OSError):
+                name, arguments = "close", ()
+            if name == "close":
+                self._housekeeping.submit(self._close).result()
+                os._exit(0)  # the libraries' own ends are not to be trusted where a server has died
+            if name in self.SLOW:
+                self._do(getattr(self, f"_{name}"), *arguments)
+            elif name in self.QUICK:
+                self._quick(name, arguments)
+
+    def _quick(self, name: str, arguments: tuple[Any, ...]) -> None:
+        engine = self._engine
+        if engine is None:
+            self._waiting.append((name, arguments))
+            return
+        if name == "event":
+            engine.play_event(*arguments)
+        elif name == "tap":
+            engine.tapping = arguments[0]
+        else:
+            getattr(engine, name)(*arguments)
+
+    def _send(self, name: str, *arguments: object) -> None:
+        try:
+            with self._sending:
+                self._pipe.send((name, arguments))
+        except (OSError, ValueError):
+            return  # nobody listens any more; the main thread will notice
+
+    def _say(self, text: str, *, problem: bool) -> None:
+        self._send("message", _sentence(text), problem)
+
+    def _do(self, work: Callable[..., None], *arguments: object) -> None:
+        """Queue a piece of work. Its problems become messages."""
+
+        def run() -> None:
+            try:
+                work(*arguments)
+            except MusicNNError as error:
+                self._say(str(error), problem=True)
+            except Exception:
+                log.exception("in %s", work.__name__)
+                self._say("Something went wrong in the engine; the log says what.", problem=True)
+            self._send("busy", "")
+
+        self._housekeeping.submit(run)
+
+    # --- instruments ---
+
+    def _load(self, name: str, knobs: Mapping[str, float]) -> None:
+        """Load, prove and warm up; the one that plays goes on until then."""
+        self._send("busy", f"loading {name}")
+        prepare_thread()
+        try:
+            instrument = _proved(name)
+        except MusicNNError as error:
+            if self._engine is not None or name == DEFAULT:
+                raise
+            self._say(str(error), problem=True)
+            name, instrument = DEFAULT, _proved(DEFAULT)
+        warm_up(instrument)
+        if self._engine is None:
+            self._begin(instrument)
+        else:
+            self._engine.load(instrument)
+        assert self._engine is not None
+        for key, value in knobs.items():
+            self._engine.send(knob(0, key, value))
+        info = InstrumentInfo(
+            name, instrument.name, instrument.kind, instrument.title, instrument.keys, tuple(instrument.knobs),
+            {key: dict(values) for key, values in instrument.presets.items()}, self._engine.precision,
+        )  # fmt: skip
+        self._send("instrument", info)
+
+    def _begin(self, instrument: Instrument) -> None:
+        engine = LiveEngine(instrument)
+        engine.sources.append(self._hear)
+        self._foresight = Foresight(engine)
+        self._foresight.start()
+        gc.collect()
+        gc.freeze()
+        self._engine = engine
+        while self._waiting:
+            self._quick(*self._waiting.pop(0))
+
+    # --- sound ---
+
+    def _open_output(self, wanted: str, block: int) -> None:
+        self._send("busy", "opening the sound device")
+        self._wanted, self._block = wanted, block
+        try:
+            self._devices = devices()
+        except MusicNNError as error:
+            self._say(str(error), problem=True)
+        self._play_through()
+
+    def _play_through(self) -> None:
+        """Open the wanted device, or the first one, or none."""
+        if self._engine is None:
+            return
+        self._close_output()
+        found = [device for device in self._devices if device.title == self._wanted] or self._devices[:1]
+        self._searching = not found or bool(self._wanted and found[0].title != self._wanted)
+        try:
+            if not found:
+                raise MusicNNError(NO_DEVICE)
+            if self._searching:
+                self._say(f"{self._wanted} is not there: {found[0].title} is used until it is.", problem=True)
+            output = AudioOutput(self._engine.render, SAMPLE_RATE, self._engine.strained)
+            output.open(found[0], self._block)
+        except MusicNNError as error:
+            self._say(str(error), problem=True)
+            self._engine.event_delay = 0
+            self._silent = SilentOutput(self._engine.render, SAMPLE_RATE)
+            self._silent.open()
+        else:
+            self._engine.event_delay = output.event_delay
+            self._output = output
+        self._tell_devices()
+
+    def _tell_devices(self) -> None:
+        used = self._output.meters.device if self._output is not None else ""
+        self._send("devices", [device.title for device in self._devices], used)
+
+    def _close_output(self) -> None:
+        closing = self._output, self._silent
+        self._output = self._silent = None  # first: the reporter takes an output that has ended for lost
+        for output in closing:
+            if output is not None:
+                output.close()
+
+    def _rescan(self) -> None:
+        self._send("busy", "looking for devices")
+        self._close_output()
+        try:
+            self._devices = rescan()
+        finally:
+            self._play_through()
+            if self._midi is None:
+                self._open_midi(self._port)
+
+    def _search(self) -> None:
+        """Is the missing device back? Looking closes nothing: where another one plays, PortAudio is left alone."""
+        if not self._searching or self._output is not None:
+            return
+        try:
+            found = rescan()
+        except MusicNNError:
+            return
+        if found and (not self._wanted or any(device.title == self._wanted for device in found)):
+            self._devices = found
+            self._play_through()
+            if self._output is not None:
+                self._say(f"{self._output.meters.device} is there and plays.", problem=False)
+            if self._midi is None:
+                self._open_midi(self._port)
+
+    # --- MIDI ---
+
+    def _open_midi(self, port: str) -> None:
+        self._send("busy", "opening MIDI")
+        self._port = port
+        midi = MidiInput(lost=self._port_lost)
+        midi.start()
+        self._midi = midi
+        self._connect(port)
+
+    def _connect(self, name: str) -> None:
+        """Listen to a port; "auto" is the only one there is."""
+        self._port = name
+        if self._midi is None:
+            raise MidiPortError("there is no MIDI on this machine: press Rescan once there is")
+        ports = self._midi.ports()
+        self._midi.connect(name if name != AUTO_PORT else ports[0] if len(ports) == 1 else "")
+        self._tell_ports()
+
+    def _tell_ports(self) -> None:
+        midi = self._midi
+        ports, connected = (midi.ports(), midi.connected) if midi is not None else ([], "")
+        if (ports, connected) != (self._ports, self._connected):
+            self._ports, self._connected = ports, connected
+            self._send("ports", ports, connected)
+
+    def _port_lost(self, name: str) -> None:
+        self._say(f"{name} is unplugged: its notes are off, and it will be heard again when it is back.", problem=True)
+
+    def _hear(self) -> list[tuple[Event, float]]:
+        """On the render worker, at every block."""
+        events = self._midi.fetch() if self._midi is not None else []
+        if events:
+            self._last_midi = events[-1][0]
+        return events
+
+    # --- the reporter ---
+
+    def _report(self) -> None:
+        """Send the state, watch the device, the ports and the clock."""
+        before = searched = moved = time.monotonic()
+        asleep, position, watched = _asleep(), 0, None
+        while True:
+            time.sleep(REPORT_SECONDS)
+            now = time.monotonic()
+            if now - before > SLEEP_SECONDS or _asleep() - asleep > SLEEP_SECONDS:
+                self._wake()
+                moved = now
+            before, asleep = now, _asleep()
+            engine, output = self._engine, self._output
+            if engine is None:
+                continue
+            if engine.snapshot.position != position or output is not watched:
+                position, moved, watched = engine.snapshot.position, now, output
+            if output is not None and (not output.running or now - moved > STALL_SECONDS):
+                self._send("lost", output.meters.device)
+                os._exit(1)
+            self._send_state(engine, output)
+            if now - searched > SEARCH_SECONDS:
+                searched = now
+                if self._searching:
+                    self._housekeeping.submit(self._search)
+                self._watch_ports()
+
+    def _watch_ports(self) -> None:
+        midi = self._midi
+        if midi is not None and midi.ports() != self._ports and self._port == AUTO_PORT and not midi.connected:
+            self._do(self._connect, AUTO_PORT)
+        elif midi is not None:
+            self._tell_ports()
+
+    def _send_state(self, engine: LiveEngine, output: AudioOutput | None) -> None:
+        meters = output.meters if output is not None else None
+        latency = 0.0
+        if meters is not None and meters.sample_rate:
+            latency = meters.latency_ms + 1000 * (engine.event_delay + LOOKAHEAD) / SAMPLE_RATE
+        taps = [engine.taps.popleft() for _ in range(len(engine.taps))]
+        self._send("state", State(engine.snapshot, meters, latency, taps, self._last_midi, rss_mb()))
+
+    def _wake(self) -> None:
+        if self._engine is not None:
+            self._engine.quiet()
+            self._say(AWAKE, problem=False)
+
+    def _close(self) -> None:
+        if self._foresight is not None:
+            self._foresight.stop()
+        if self._midi is not None:
+            self._midi.close()
+        self._close_output()
+
+
+class _PipeHandler(logging.Handler):
+    """Log records go to the window's process, which has the file."""
+
+    def __init__(self, send: Callable[..., None]) -> None:
+        super().__init__()
+        self._send = send
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._send("log", record.levelno, record.name, self.format(record))
+
+
+def _asleep() -> float:
+    """Seconds that the computer has slept since it was started; 0 where the system does not tell."""
+    try:
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+    except (AttributeError, OSError):
+        return 0.0
+
+
+def _proved(name: str) -> Instrument:
+    """An instrument that sounds as it did when it was made: whatever its numbers are, they are no surprise."""
+    from engine.instrument import prove  # noqa: PLC0415
+    from engine.library import folder_of, open_instrument  # noqa: PLC0415
+
+    instrument = open_instrument(name)
+    prove(instrument, folder_of(name))
+    return instrument
+
+
+def _sentence(text: str) -> str:
+    if text.partition(" ")[0].isalpha():  # a file's name stays as it is written
+        text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else text + "."
