@@ -1,12 +1,12 @@
 """The instrument file: one folder, one format for all instruments. Loading runs no code from it.
 
-    NAME/instrument.json        what it is: see FIELDS
+    NAME/instrument.json        what it is: see `engine.description`
     NAME/weights.safetensors    the network's weights ("network.*") and, for partial heads, the carrier table
     NAME/proof.safetensors      a short note: what the network heard and wrote, and how it sounded
     NAME/card.md                how it was made and what it reached, for people
 
 Everything is checked before anything is used: sizes before reading, names and shapes before building, the numbers
-after. What is wrong is said in one sentence.
+after. What is wrong is said in one sentence. instrument.json alone is read by `engine.description`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.codec import NnssCodec, Note, ScoreCodec
+from engine.description import FORMAT, JSON_FILE, read_description
 from engine.errors import InstrumentError
 from engine.knobs import KNOBS, LATENT
 from engine.networks.heads import BinHead, PartialHead
@@ -39,22 +40,11 @@ from engine.voices.models import BinKeys, PartialKeys, Touch
 from engine.voices.morph import MorphKeys
 
 Model = PartialKeys | BinKeys  # MorphKeys is a PartialKeys
-FORMAT = 1
-KINDS = ("keys",)
-JSON_FILE, WEIGHTS_FILE, PROOF_FILE, CARD_FILE = (
-    "instrument.json", "weights.safetensors", "proof.safetensors", "card.md",
-)  # fmt: skip
-MAX_JSON_BYTES, MAX_WEIGHT_BYTES = 1_000_000, 400_000_000
-SAMPLE_RATE = 44_100
+WEIGHTS_FILE, PROOF_FILE, CARD_FILE = "weights.safetensors", "proof.safetensors", "card.md"
+MAX_WEIGHT_BYTES = 400_000_000
 PROOF_SAMPLES = 8192
 SPACE_NUMBERS, SPACE_WHOLE = ("points", "hz", "level", "phase", "exponents"), ("anchors", "harmonic")
 PROOF_TOLERANCE_DB = -60.0
-
-FIELDS: Mapping[str, type] = {
-    "format": int, "kind": str, "title": str, "sample_rate": int, "gain_db": float, "keys": list, "knobs": list,
-    "codec": dict, "network": dict, "head": dict, "metadata": dict,
-}  # fmt: skip
-"""What instrument.json holds. metadata: author, date, licence, description, training, figures."""
 
 
 @dataclass(frozen=True)
@@ -89,48 +79,6 @@ class Instrument:
             name: {knob: KNOBS[knob].clip(float(x)) for knob, x in zip(latent, space.positions(name), strict=False)}
             for name in space.names
         }
-
-
-def read_description(folder: Path) -> dict[str, Any]:
-    """instrument.json alone, checked; enough for a list of instruments. Raises InstrumentError."""
-    path = folder / JSON_FILE
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise InstrumentError(f"{path} is over {MAX_JSON_BYTES // 1000} kB: it is no instrument's description")
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InstrumentError(f"{folder} is no instrument: {JSON_FILE} cannot be read") from error
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise InstrumentError(f"{path} is damaged: it is not JSON") from error
-    if not isinstance(data, dict):
-        raise InstrumentError(f"{path} is damaged: it does not hold an object")
-    if isinstance(data.get("format"), int) and data["format"] > FORMAT:
-        raise InstrumentError(
-            f"{folder.name} was made for a newer MusicNN (format {data['format']}): update to play it"
-        )
-    for name, kind in FIELDS.items():
-        value = data.get(name)
-        if not (isinstance(value, kind) or (kind is float and isinstance(value, int))) or isinstance(value, bool):
-            raise InstrumentError(f"{path} is damaged: '{name}' is missing or not of its kind")
-    _check_description(path, data)
-    return data
-
-
-def _check_description(path: Path, data: Mapping[str, Any]) -> None:
-    if data["kind"] not in KINDS:
-        raise InstrumentError(f"{path} is of kind {data['kind']!r}, which is not one of {', '.join(KINDS)}")
-    if data["sample_rate"] != SAMPLE_RATE:
-        raise InstrumentError(f"{path}: only instruments at {SAMPLE_RATE} Hz can be played, not {data['sample_rate']}")
-    if data["format"] < 1:
-        raise InstrumentError(f"{path} is damaged: there is no format {data['format']}")
-    if not -60 <= data["gain_db"] <= 60:
-        raise InstrumentError(f"{path}: gain_db is not in -60..60")
-    keys = data["keys"]
-    if len(keys) != 2 or not all(isinstance(key, int) for key in keys) or not 0 <= keys[0] <= keys[1] <= 127:
-        raise InstrumentError(f"{path}: 'keys' is not a first and a last MIDI key")
-    unknown = [name for name in data["knobs"] if not isinstance(name, str) or name not in KNOBS]
-    if unknown:
-        raise InstrumentError(f"{path} has a knob {unknown[0]!r} that this MusicNN does not know")
 
 
 def load_instrument(folder: Path | str) -> Instrument:

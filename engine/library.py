@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
+from engine.description import JSON_FILE, read_description
 from engine.errors import InstrumentError
-from engine.instrument import JSON_FILE, Instrument, load_instrument, read_description
+
+if TYPE_CHECKING:
+    from engine.instrument import Instrument
 
 FOLDERS_VARIABLE = "MUSICNN_INSTRUMENTS"
 DEFAULT = "piano"
@@ -57,6 +60,8 @@ def open_instrument(name_or_path: str) -> Instrument:
 
     Raises InstrumentError, in one sentence.
     """
+    from engine.instrument import load_instrument  # noqa: PLC0415  # imports torch; a list needs none
+
     return load_instrument(folder_of(name_or_path))
 
 

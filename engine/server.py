@@ -26,8 +26,10 @@ from typing import TYPE_CHECKING, Any
 from engine.audio.limiter import LOOKAHEAD
 from engine.audio.output import AudioOutput, Device, devices, rescan
 from engine.audio.silent import SilentOutput
+from engine.description import SAMPLE_RATE
 from engine.errors import MidiPortError, MusicNNError
-from engine.library import DEFAULT
+from engine.instrument import prove
+from engine.library import DEFAULT, folder_of, open_instrument
 from engine.live import Foresight, LiveEngine, warm_up
 from engine.memory import rss_mb
 from engine.midi.events import Event, knob
@@ -38,7 +40,6 @@ from engine.threads import prepare_thread
 if TYPE_CHECKING:
     from engine.instrument import Instrument
 
-SAMPLE_RATE = 44_100
 REPORT_SECONDS = 1 / 60
 SEARCH_SECONDS = 2.0  # between two looks for a device that is missing
 STALL_SECONDS = 4.0  # without a block asked for, after which a device counts as gone
@@ -351,9 +352,6 @@ def _asleep() -> float:
 
 def _proved(name: str) -> Instrument:
     """An instrument that sounds as it did when it was made: whatever its numbers are, they are no surprise."""
-    from engine.instrument import prove  # noqa: PLC0415
-    from engine.library import folder_of, open_instrument  # noqa: PLC0415
-
     instrument = open_instrument(name)
     prove(instrument, folder_of(name))
     return instrument

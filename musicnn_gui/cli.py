@@ -43,12 +43,19 @@ def build_parser() -> argparse.ArgumentParser:
     _add_instruments(commands)
     add_parsers(commands)
     bench = commands.add_parser(
-        "bench", help="measure what playing costs", description="Measure time to render over time rendered."
-    )
-    bench.add_argument("what", choices=("render", "voices"), help="a whole score, or held notes on one core")
+        "bench", help="measure what playing costs",
+        description="render, voices: time to render over time rendered. live: the running program on a JACK server of "
+        "its own (packages jackd2 and JACK-Client): latency, xruns, voices, load, memory.",
+    )  # fmt: skip
+    bench.add_argument("what", choices=("render", "voices", "live"), help="a whole score, held notes, or the program")
     bench.add_argument("--instrument", default="piano", metavar="NAME", help="name or folder (default piano)")
-    bench.add_argument("--file", type=Path, metavar="FILE.mid", help="score to render (default: the demo)")
+    bench.add_argument("--file", type=Path, metavar="FILE.mid", help="score to render or play (default: the demo)")
     bench.add_argument("--json", action="store_true", help="print JSON")
+    bench.add_argument("--block", type=int, default=128, choices=(64, 128, 256, 512, 1024), help="live: of the device")
+    bench.add_argument("--rate", type=int, default=48_000, metavar="HZ", help="live: of the device")
+    bench.add_argument("--minutes", type=float, default=10.0, help="live: how long the score is played")
+    bench.add_argument("--part", action="append", metavar="NAME", help="live: only this measurement; repeatable")
+    bench.add_argument("--short", action="store_true", help="live: a quick look instead of figures")
     bench.set_defaults(run=_bench)
     return parser
 
@@ -224,6 +231,8 @@ def _bench(arguments: argparse.Namespace) -> int:
     from engine.midi.files import read_score  # noqa: PLC0415
     from musicnn_gui.assets import DEMO  # noqa: PLC0415
 
+    if arguments.what == "live":
+        return _bench_live(arguments)
     instrument = open_instrument(arguments.instrument)
     if arguments.what == "voices":
         if arguments.file is not None:
@@ -236,6 +245,24 @@ def _bench(arguments: argparse.Namespace) -> int:
     else:
         for row in rows:
             print("  ".join(f"{name} {value}" for name, value in row.items()))
+    return 0
+
+
+def _bench_live(arguments: argparse.Namespace) -> int:
+    from musicnn_gui.live_bench import PARTS, LiveBenchOptions, run_live_bench  # noqa: PLC0415
+
+    options = LiveBenchOptions(
+        rate=arguments.rate, block=arguments.block, score=arguments.file, score_minutes=arguments.minutes,
+        parts=tuple(arguments.part or PARTS), short=arguments.short,
+    )  # fmt: skip
+    results = run_live_bench(options)
+    if arguments.json:
+        print(json.dumps(results, indent=1))
+        return 0
+    for part, row in results.items():
+        print(part)
+        for name, value in row.items():
+            print(f"  {name}: {value}")
     return 0
 
 

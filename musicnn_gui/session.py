@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, Signal, Slot
 
 from engine.client import EngineClient
+from engine.description import SAMPLE_RATE
 from engine.errors import MusicNNError
 from engine.exporting import Export
 from engine.knobs import KNOBS, MASTER, Knob
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SAMPLE_RATE = 44_100
 AUTO_PORT = "auto"
 SILENT = "no sound device"
 CLOSE_SECONDS = 5.0

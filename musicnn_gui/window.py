@@ -9,6 +9,7 @@ from PySide6.QtCore import QEvent, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import QApplication, QMainWindow, QVBoxLayout, QWidget
 
+from engine.description import JSON_FILE
 from musicnn_gui.panels.devices import DevicesPanel, StatusLine
 from musicnn_gui.panels.header import HeaderPanel, MessageBar
 from musicnn_gui.panels.keyboard import KeyboardPanel
@@ -89,8 +90,6 @@ class MainWindow(QMainWindow):
 
     def open_path(self, path: Path) -> None:
         """Open a MIDI file, or load an instrument from its folder or a file in it."""
-        from engine.instrument import JSON_FILE  # noqa: PLC0415  # imports torch, which the window does not wait for
-
         folder = path if path.is_dir() else path.parent
         if (folder / JSON_FILE).is_file() and path.suffix.lower() not in MIDI_SUFFIXES:
             self.session.load_instrument(str(folder))

@@ -8,8 +8,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
 
 from engine.audio.output import BLOCK_SIZES, OutputMeters
+from engine.description import SAMPLE_RATE
 from engine.midi.ports import VIRTUAL_NAME
-from musicnn_gui.session import AUTO_PORT, SAMPLE_RATE, SILENT, Session
+from musicnn_gui.session import AUTO_PORT, SILENT, Session
 from musicnn_gui.theme import ALARM, FAINT
 
 if TYPE_CHECKING:

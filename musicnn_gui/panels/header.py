@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QHideEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QWidget
 
+from engine.library import instruments
 from musicnn_gui.session import Session
 from musicnn_gui.theme import ACCENT, ALARM, PANEL
 from musicnn_gui.widgets.meter import MeterWidget
@@ -44,8 +45,6 @@ class HeaderPanel(QWidget):
 
     def refresh(self) -> None:
         """List the instruments anew."""
-        from engine.library import instruments  # noqa: PLC0415  # imports torch, which the window does not wait for
-
         self.instruments.clear()
         for entry in instruments():
             if entry.description is not None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
-from musicnn_gui.session import SAMPLE_RATE, Session
+from engine.description import SAMPLE_RATE
+from musicnn_gui.session import Session
 from musicnn_gui.widgets.spectrogram import SpectrogramView
 
 SINES_GAIN_DB = -20.0

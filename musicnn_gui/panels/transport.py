@@ -19,7 +19,8 @@ from PySide6.QtWidgets import (
 )
 
 from engine.audio.files import SUFFIXES
-from musicnn_gui.session import SAMPLE_RATE, Session
+from engine.description import SAMPLE_RATE
+from musicnn_gui.session import Session
 
 if TYPE_CHECKING:
     from engine.reports import Snapshot

@@ -8,11 +8,13 @@ from PySide6.QtGui import QDropEvent, QKeyEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QSlider
 
+from engine.description import SAMPLE_RATE
 from engine.instrument import load_instrument
 from engine.knobs import KNOBS
+from engine.library import open_instrument
 from engine.midi.files import read_score
 from engine.render import RenderOptions, render_array
-from musicnn_gui.session import SAMPLE_RATE, SILENT, Session
+from musicnn_gui.session import SILENT, Session
 from musicnn_gui.settings import Settings, settings_path
 from musicnn_gui.widgets.knob import KnobWidget
 from musicnn_gui.window import MainWindow
@@ -127,7 +129,7 @@ def test_every_declared_knob_is_there_and_turns_the_engine(qtbot, window, sessio
     low = KNOBS["brightness"].low
     assert widget.value == low
     assert session.knobs["brightness"] == low
-    qtbot.waitUntil(lambda: session.engine._synth.knobs["brightness"] == low, timeout=WAIT)
+    qtbot.waitUntil(lambda: session.snapshot.knobs["brightness"] == low, timeout=WAIT)
     QTest.keyClick(widget, Qt.Key.Key_Delete)
     assert session.knobs["brightness"] == KNOBS["brightness"].default
     QTest.keyClick(widget, Qt.Key.Key_Up)
@@ -210,7 +212,7 @@ def test_export_writes_what_render_writes(qtbot, window, session, score_file, tm
         window.transport.start_export(target)
     assert ended.args == ["out.wav"]
     sound, rate = soundfile.read(target, dtype="float32")
-    wanted = render_array(read_score(score_file, rate), session.instrument, RenderOptions({"brightness": 3.0}))
+    wanted = render_array(read_score(score_file, rate), open_instrument("piano"), RenderOptions({"brightness": 3.0}))
     assert rate == SAMPLE_RATE
     assert soundfile.info(target).subtype == "PCM_24"
     assert sound.shape == wanted.shape
