@@ -60,6 +60,9 @@ Row = dict[str, Any]
 Found = TypeVar("Found")
 
 
+PRIORITY = 70  # of a server in real time, below which its clients run
+
+
 @dataclass(frozen=True, slots=True)
 class LiveBenchOptions:
     """What is measured and how.
@@ -93,6 +96,7 @@ def run_live_bench(options: LiveBenchOptions) -> Row:
         },
     }  # fmt: skip
     with LiveServer(options.rate, options.block) as server:
+        results["settings"]["realtime_server"] = server.realtime
         for name in options.parts:
             try:
                 results[name] = PARTS[name](server, options)
@@ -357,10 +361,12 @@ class LiveServer:
         self._folder = tempfile.TemporaryDirectory(prefix="musicnn-jack-")
         self.log = Path(self._folder.name) / "jackd.log"
         environment = os.environ | {"JACK_NO_AUDIO_RESERVATION": "1"}
+        self.realtime = _may_be_realtime()
+        priority = ["--realtime", "-P", str(PRIORITY)] if self.realtime else ["--no-realtime"]
         driver = ["-d", "dummy", "-r", str(self.rate), "-p", str(self.block)]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                ["jackd", "-n", self.name, "--no-realtime", *driver],
+                ["jackd", "-n", self.name, *priority, *driver],
                 env=environment,
                 stdout=log,
                 stderr=log,
@@ -405,6 +411,17 @@ class LiveServer:
     def _end(self) -> None:
         _terminate(self._process, 10.0)
         self._folder.cleanup()
+
+
+def _may_be_realtime() -> bool:
+    """Whether this process may ask for real-time scheduling, as a sound server does where it is allowed to."""
+    try:
+        before = os.sched_getscheduler(0), os.sched_getparam(0)
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+        os.sched_setscheduler(0, *before)
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 def _terminate(process: subprocess.Popen[Any], seconds: float) -> None:
