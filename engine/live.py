@@ -31,7 +31,8 @@ TAP_BLOCKS = 512
 MOST_WISHES = 4096  # that may wait for the render worker; more are dropped
 CLOCK_SECONDS = 1.0
 IDLE_SECONDS = 0.001  # between two looks of the foresight for work
-RELIEF_SECONDS = 0.25  # in which there is no speculation after the render worker came too late
+RELIEF_SECONDS, PATIENCE = 0.25, 4
+"""For how long there is less speculation after the render worker was late, and how often it may be in that time."""
 PEAK_FALL = 0.9995  # of the meter's peak, a sample-rate independent fall per block of 64 samples
 
 
@@ -55,7 +56,7 @@ class LiveEngine:
         self._recorder: Recorder | None = None
         self._clock = _Clock(self.sample_rate)
         self._dropped = self._late = self._shed = 0
-        self._relief = 0.0
+        self._relief, self._strains = 0.0, list[float]()
 
     @property
     def precision(self) -> str:
@@ -130,6 +131,8 @@ class LiveEngine:
             for event, moment in source():
                 self._schedule(event, moment)
         self._fulfil()
+        for event in self._transport.coming(samples):
+            synth.announce(event)
         synth.schedule(self._transport.advance(synth.position, samples))
         sines = synth.two_sines(samples) if self.tapping else None
         block = synth.render(samples)
@@ -141,9 +144,13 @@ class LiveEngine:
         return block
 
     def strained(self) -> None:
-        """A block was ready only just in time: no speculation for a while, and the oldest released note ends."""
-        self._relief = time.perf_counter() + RELIEF_SECONDS
-        self._shed += self._synth.shed()
+        """A block was ready only just in time: speculate less for a while; when it goes on, a released note ends."""
+        now = time.perf_counter()
+        self._strains = [*(moment for moment in self._strains if now - moment < RELIEF_SECONDS), now]
+        self._relief = now + RELIEF_SECONDS
+        if len(self._strains) > PATIENCE:
+            self._strains = []
+            self._shed += self._synth.shed()
 
     # --- called by the foresight (or by the render worker, where there is none) ---
 

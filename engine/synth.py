@@ -90,6 +90,13 @@ class Synth:
         """Take events; those whose time has passed happen at the start of the next block."""
         for event in events:
             heapq.heappush(self._queue, (event.sample, next(self._order), event))
+            if self._live:
+                self.announce(event)
+
+    def announce(self, event: Event) -> None:
+        """An event will probably be scheduled soon: what a note begins with may be computed before it does."""
+        if event.kind is Kind.NOTE_ON and event.channel != DRUM_CHANNEL:
+            self._bank.announce(event.number, max(1.0, event.value * self._softened(event.channel)), event.channel)
 
     def clear_schedule(self) -> None:
         """Forget every event that has not happened yet."""

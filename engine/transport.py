@@ -30,6 +30,8 @@ PARAMETERS = frozenset({DATA_MSB, DATA_LSB, NRPN_LSB, NRPN_MSB, RPN_LSB, RPN_MSB
 UNTOUCHED = {VOLUME: 100, EXPRESSION: 127, PAN: 64}
 """Where controllers stand that nobody has moved; all others stand at 0."""
 
+FORESEEN = 4096  # samples, 93 ms
+
 
 class Transport:
     """Hands out a score's events block by block, on the clock of the synth.
@@ -82,6 +84,14 @@ class Transport:
         self.position = min(max(0, sample), self.score.length)
         if playing and self.position < self.score.length:
             self.play()
+
+    def coming(self, samples: int) -> tuple[Event, ...]:
+        """Events that will be handed out FORESEEN samples after those of the next `samples`; nothing is moved."""
+        if not self.playing or self.score is None:
+            return ()
+        start = self.position + FORESEEN
+        first, last = (bisect.bisect_left(self._times, time) for time in (start, start + samples))
+        return self.score.events[first:last]
 
     def advance(self, now: int, samples: int) -> list[Event]:
         """Events of the next samples, timed on the synth's clock, where they begin at `now`."""

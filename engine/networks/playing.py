@@ -10,6 +10,7 @@ the network's output, 20 dB under what the network itself is off by.
 from __future__ import annotations
 
 import copy
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,21 +22,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from engine.networks.recurrent import State
 from engine.networks.spectral import SpectralNetwork
 
 ROWS = 8  # of a batch in bfloat16
+CHUNK = 8  # frames between two states that are kept, so that a voice can go back there
 LSTM = 2  # torch's number of the kind of cell
 SMALLEST_HALF = 128  # cells from which on half the precision pays
+
+Flat = list[Tensor]
+"""One voice's states: of each layer h and c of an LSTM, h of a GRU, each (1, hidden)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One voice's window. raw: network output (commit, outputs), float32; states: after it; fed: for `replay`."""
+    """One voice's window. raw: network output (commit, outputs), float32; states: before it, after CHUNK frames of it,
+    after 2 CHUNK frames ... and after it."""
 
     raw: Tensor
-    states: list[State]
-    fed: list[Tensor]
+    states: list[Flat]
 
 
 def fast_at_bfloat16() -> bool:
@@ -45,16 +49,19 @@ def fast_at_bfloat16() -> bool:
 
 
 class PlayingNetwork:
-    """Windows and replays of voices. Has no state of its own: any number of threads may use it at once."""
+    """Windows of voices. Has no state of its own: any number of threads may use it at once."""
 
     def __init__(self, network: SpectralNetwork, *, exact: bool = False) -> None:
         """exact: float32 even where bfloat16 is faster."""
-        self._half = not exact and network.config.hidden >= SMALLEST_HALF and fast_at_bfloat16()
+        config = network.config
+        self._half = not exact and config.hidden >= SMALLEST_HALF and fast_at_bfloat16()
         self._network = copy.deepcopy(network).bfloat16() if self._half else network
         self.rows = ROWS if self._half else 2 * ROWS
         """The most voices that `window` takes at once."""
-        self._padding = self._numbers(torch.zeros(self.rows, network.config.hidden))
-        self._run = self._trace()
+        self._padding = self._numbers(torch.zeros(self.rows, config.hidden))
+        self._cells = (_packed(self._network, self.rows) if config.cell == "lstm" else None) or _plain(self._network)
+        self._runs: dict[int, Callable[..., tuple[Tensor, ...]]] = {}
+        self._tracing = threading.Lock()
 
     @property
     def precision(self) -> str:
@@ -66,45 +73,41 @@ class PlayingNetwork:
         """Frames of future that a window needs."""
         return self._network.config.context
 
-    def zero_states(self) -> list[State]:
+    def zero_states(self) -> Flat:
         """One voice's states before its first frame."""
-        return [tuple(self._numbers(part) for part in state) for state in self._network.body.zero_states(1)]
+        return [self._padding[:1]] * sum(len(state) for state in self._network.body.zero_states(1))
 
-    def window(
-        self, frames: Sequence[NDArray[np.float32]], commit: int, states: Sequence[Sequence[State]]
-    ) -> list[Written]:
+    def window(self, frames: Sequence[NDArray[np.float32]], commit: int, states: Sequence[Flat]) -> list[Written]:
         """The next window of each voice: its input (commit + context, features), and the states before it."""
         voices = len(frames)
         x = np.zeros((len(frames[0]), self.rows if self._half else voices, frames[0].shape[1]), np.float32)
         for row, one in enumerate(frames):
             x[:, row] = one
         padding = [self._padding[: x.shape[1] - voices]] if x.shape[1] > voices else []
-        flat = [[part[0] for state in voice for part in state] for voice in states]
         with torch.inference_mode():
-            before = [torch.cat([*parts, *padding]) for parts in zip(*flat, strict=True)]
-            raw, *rest = self._run(torch.from_numpy(x), *before)
-            after, fed = rest[: len(before)], rest[len(before) :]
-            parts = len(before) // self._network.config.layers
+            before = [torch.cat([*parts, *padding]) for parts in zip(*states, strict=True)]
+            raw, *rest = self._run(commit)(torch.from_numpy(x), *before)
+            borders = [rest[i : i + len(before)] for i in range(0, len(rest), len(before))]
             return [
-                Written(
-                    raw[:, row],
-                    [tuple(p[None, row : row + 1] for p in after[i : i + parts]) for i in range(0, len(after), parts)],
-                    [layer[None, :, row] for layer in fed],
-                )
+                Written(raw[:, row], [states[row], *([part[row : row + 1] for part in border] for border in borders)])
                 for row in range(voices)
             ]
 
-    def _trace(self) -> Callable[..., tuple[Tensor, ...]]:
-        """The network's window as one call into torch, which lets the interpreter go once and for all of it.
+    def _run(self, commit: int) -> Callable[..., tuple[Tensor, ...]]:
+        """Windows of a size as one call into torch, which lets the interpreter go once and for all of it.
 
         A window is some fifty operations. Each that is called from Python waits for the interpreter afterwards, and
         beside a thread that is busy in Python that makes 20 ms of 5. The numbers are the same to the last bit.
         """
-        config, context = self._network.config, self.context
-        layers = _packed(self._network, self.rows) if config.cell == "lstm" else None
-        run = self._whole if layers is None else partial(_window, self._network, layers, context)
-        x = torch.zeros(2 * context + 2, self.rows, config.features)
-        states = [self._padding] * sum(len(state) for state in self._network.body.zero_states(1))
+        with self._tracing:
+            if commit not in self._runs:
+                self._runs[commit] = self._traced(commit)
+            return self._runs[commit]
+
+    def _traced(self, commit: int) -> Callable[..., tuple[Tensor, ...]]:
+        run, config = partial(_window, self._network, self._cells, commit), self._network.config
+        x = torch.zeros(commit + self.context, self.rows, config.features)
+        states = [self._padding] * len(self.zero_states())
         trace: Any = torch.jit.trace
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it is deprecated in favour of what needs a compiler on every machine
@@ -114,77 +117,80 @@ class PlayingNetwork:
                 return run
         return cast("Callable[..., tuple[Tensor, ...]]", traced)
 
-    def _whole(self, x: Tensor, *flat: Tensor) -> tuple[Tensor, ...]:
-        """A window by the network's own modules; the same as `_window` to the last bit."""
-        size = len(flat) // self._network.config.layers
-        states = [tuple(part[None] for part in flat[i : i + size]) for i in range(0, len(flat), size)]
-        batch_first = self._numbers(x).transpose(0, 1)
-        raw, after, fed = self._network.window(batch_first, x.shape[0] - self.context, states)
-        over_time = [layer.transpose(0, 1) for layer in (raw.float(), *fed)]
-        return over_time[0], *(part[0] for state in after for part in state), *over_time[1:]
-
-    def replay(self, fed: Sequence[Tensor], frames: int, states: Sequence[State]) -> list[State]:
-        """One voice's states after the first frames of a window that has been computed; see `LookaheadRecurrent`."""
-        with torch.inference_mode():
-            return self._network.body.replay(fed, frames, states)
-
     def _numbers(self, tensor: Tensor) -> Tensor:
         return tensor.bfloat16() if self._half else tensor
 
 
-Layer = tuple[list[Tensor], list[Tensor]]
-"""Weights of a layer's forward and backward cells: input and hidden ones in the processor's own order, two biases."""
+Cell = Callable[..., list[Tensor]]
+"""One direction of one layer: of frames (frames, voices, numbers) and states (voices, hidden) each, the output (frames,
+voices, hidden) and the states after them."""
 
 
-def _packed(network: SpectralNetwork, rows: int) -> list[Layer] | None:
-    """Weights as oneDNN wants them, which it would make anew at every call; None where torch cannot.
+def _window(
+    network: SpectralNetwork, layers: Sequence[tuple[Cell, Cell]], commit: int, x: Tensor, *flat: Tensor
+) -> tuple[Tensor, ...]:
+    """`SpectralNetwork.window` over time: x (commit + context, voices, features) and states (voices, hidden) each.
 
-    For windows of some frames that was half of their time.
+    Returns the output (commit, voices, outputs), then all states after CHUNK frames, after 2 CHUNK frames ...
     """
-    body, hidden = network.body, network.config.hidden
+    size = len(flat) // len(layers)
+    x = x.to(flat[0].dtype)
+    x = torch.tanh(network.front(x)) if network.front is not None else x
+    zeros = [torch.zeros_like(flat[0])] * size
+    borders: list[list[Tensor]] = [[] for _ in range(0, commit, CHUNK)]
+    for index, (ahead, back) in enumerate(layers):
+        states, parts = list(flat[size * index : size * (index + 1)]), []
+        for border, start in zip(borders, range(0, commit, CHUNK), strict=True):
+            part, *states = ahead(x[start : min(start + CHUNK, commit)], *states)
+            parts.append(part)
+            border.extend(states)
+        if index < len(layers) - 1 and x.shape[0] > commit:
+            parts.append(ahead(x[commit:], *states)[0])
+        forward = torch.cat(parts)
+        x = torch.cat([forward, back(x, *zeros)[0][: forward.shape[0]]], 2)
+    return network.out(x).float(), *(state for border in borders for state in border)
+
+
+def _packed(network: SpectralNetwork, rows: int) -> list[tuple[Cell, Cell]] | None:
+    """Cells whose weights are as oneDNN wants them, which it would make anew at every call: half of a window's time.
+
+    None where torch cannot. The numbers are those of the plain ones, to the last bit.
+    """
+    hidden = network.config.hidden
     try:
         pack: Any = torch.ops.mkldnn._reorder_mkldnn_rnn_layer_weight
+        layer: Any = torch.ops.aten.mkldnn_rnn_layer
+
+        def cell(module: nn.Module, *, back: bool) -> Cell:
+            weights = cast("list[Tensor]", cast(nn.LSTM, module).all_weights[0])
+            size = [CHUNK, rows, weights[0].shape[1]]
+            packed = [*pack(weights[0], weights[1], hidden, back, True, False, size), weights[2], weights[3]]
+
+            def run(x: Tensor, h: Tensor, c: Tensor) -> list[Tensor]:
+                return list(
+                    layer(x.contiguous(), *packed, h, c, back, [], LSTM, hidden, 1, True, False, False, False)[:3]
+                )
+
+            return run
+
         with torch.inference_mode():
-            return [
-                (_cells(pack, ahead, rows, hidden, back=False), _cells(pack, back, rows, hidden, back=True))
-                for ahead, back in zip(body.ahead, body.back, strict=True)
-            ]
+            pairs = zip(network.body.ahead, network.body.back, strict=True)
+            return [(cell(ahead, back=False), cell(back, back=True)) for ahead, back in pairs]
     except (RuntimeError, AttributeError):  # another processor, or a torch built without oneDNN
         return None
 
 
-def _cells(pack: Any, module: nn.Module, rows: int, hidden: int, *, back: bool) -> list[Tensor]:
-    weights = cast("list[Tensor]", cast(nn.LSTM, module).all_weights[0])
-    size = [ROWS, rows, weights[0].shape[1]]
-    return [*pack(weights[0], weights[1], hidden, back, True, False, size), weights[2], weights[3]]
+def _plain(network: SpectralNetwork) -> list[tuple[Cell, Cell]]:
+    """Cells of the network's own modules."""
 
+    def cell(module: nn.Module, *, back: bool) -> Cell:
+        def run(x: Tensor, *states: Tensor) -> list[Tensor]:
+            before = tuple(state[None] for state in states)
+            out, after = module((x.flip(0) if back else x).transpose(0, 1), before if len(before) > 1 else before[0])
+            out = out.transpose(0, 1)
+            return [out.flip(0) if back else out, *(part[0] for part in (after if len(before) > 1 else (after,)))]
 
-def _window(
-    network: SpectralNetwork, layers: list[Layer], context: int, x: Tensor, *flat: Tensor
-) -> tuple[Tensor, ...]:
-    """`SpectralNetwork.window` over time: x (commit + context, voices, features) and states (voices, hidden) each.
+        return run
 
-    Returns the output (commit, voices, outputs), the states after it, and what the layers were fed with.
-    """
-    config, commit = network.config, x.shape[0] - context
-    x = x.to(flat[0].dtype)
-    x = torch.tanh(network.front(x)) if network.front is not None else x
-    zeros, after, fed = torch.zeros_like(flat[0]), [], []
-    for index, (ahead, back) in enumerate(layers):
-        fed.append(x[:commit])
-        forward, *states = _lstm(x[:commit], ahead, flat[2 * index], flat[2 * index + 1], config.hidden)
-        after += states
-        if index < len(layers) - 1 and context:
-            forward = torch.cat([forward, _lstm(x[commit:], ahead, states[0], states[1], config.hidden)[0]])
-        backward = _lstm(x, back, zeros, zeros, config.hidden, back=True)[0]
-        x = torch.cat([forward, backward[: forward.shape[0]]], 2)
-    return network.out(x).float(), *after, *fed, x
-
-
-def _lstm(
-    x: Tensor, weights: list[Tensor], h: Tensor, c: Tensor, hidden: int, *, back: bool = False
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One direction of one layer: output (frames, voices, hidden), and its states after the last frame."""
-    layer: Any = torch.ops.aten.mkldnn_rnn_layer
-    out, h, c, _ = layer(x.contiguous(), *weights, h, c, back, [], LSTM, hidden, 1, True, False, False, False)
-    return out, h, c
+    pairs = zip(network.body.ahead, network.body.back, strict=True)
+    return [(cell(ahead, back=False), cell(back, back=True)) for ahead, back in pairs]

@@ -13,7 +13,6 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 State = tuple[Tensor, ...]
 """Forward state of one layer: (h, c) of an LSTM, (h,) of a GRU; each (1, batch, hidden)."""
@@ -49,15 +48,14 @@ class LookaheadRecurrent(nn.Module):
         """The whole sequence at once, each frame knowing all of the past and the future."""
         return self.window(x, x.shape[1], self.zero_states(len(x)))[0]
 
-    def window(self, x: Tensor, commit: int, states: Sequence[State]) -> tuple[Tensor, list[State], list[Tensor]]:
+    def window(self, x: Tensor, commit: int, states: Sequence[State]) -> tuple[Tensor, list[State]]:
         """One window: x (batch, commit + context, features).
 
-        Returns the first `commit` frames of output, the states after them, and for `replay` what each layer was fed
-        with on these frames, and then the output.
+        Returns the first `commit` frames of output and the states after them. Playing does the same in another order
+        of memory, see `engine.networks.playing`.
         """
-        after, fed = [], []
+        after = []
         for layer, state in enumerate(states):
-            fed.append(x[:, :commit])
             forward, new = self._ahead(layer, x[:, :commit], state)
             after.append(new)
             last = layer == self.layers - 1
@@ -65,34 +63,7 @@ class LookaheadRecurrent(nn.Module):
                 forward = torch.cat([forward, self._ahead(layer, x[:, commit:], new)[0]], 1)
             backward = self._back(layer, x)
             x = torch.cat([forward, backward[:, : forward.shape[1]]], 2)
-        return x, after, [*fed, x]
-
-    def replay(self, fed: Sequence[Tensor], frames: int, states: Sequence[State]) -> list[State]:
-        """States after the first frames of one voice's window that has been computed.
-
-        fed: what `window` said, each (1, commit, features); states: those in which the window began. The forward
-        outputs are known, so the gates of all frames are one product; only the cells run through them in turn.
-        """
-        if not frames:
-            return list(states)
-        result: list[State] = []
-        for layer, state in enumerate(states):
-            outputs = fed[layer + 1][:, :frames, : self.hidden]
-            if self.cell == "gru":
-                result.append((outputs[:, -1:],))
-                continue
-            cells = cast(nn.LSTM, self.ahead[layer])
-            before = torch.cat([state[0], outputs[:, :-1]], 1)[0]
-            weights = cast(Sequence[Tensor], cells.all_weights[0])  # input, hidden, and their biases
-            gates = linear(fed[layer][0, :frames], weights[0], weights[2])
-            gates = (gates + linear(before, weights[1], weights[3])).float()
-            enter, keep, new, _ = gates.chunk(4, 1)
-            kept, added = torch.sigmoid(keep), torch.sigmoid(enter) * torch.tanh(new)
-            cell = state[1][0, 0].float()
-            for old, fresh in zip(kept.unbind(), added.unbind(), strict=True):
-                cell = torch.addcmul(fresh, old, cell)
-            result.append((outputs[:, -1:], cell.to(outputs.dtype)[None, None]))
-        return result
+        return x, after
 
     def segment(self, x: Tensor, context: Tensor, chunk: int, states: Sequence[State]) -> tuple[Tensor, list[State]]:
         """A stretch of frames in windows of `chunk` frames and the context's length, as live playing does it.
@@ -142,7 +113,7 @@ class LookaheadRecurrent(nn.Module):
         joined, out = torch.cat([x, context], 1), []
         for start in range(0, x.shape[1], chunk):
             commit = min(chunk, x.shape[1] - start)
-            piece, states, _ = self.window(joined[:, start : start + commit + context.shape[1]], commit, states)
+            piece, states = self.window(joined[:, start : start + commit + context.shape[1]], commit, states)
             out.append(piece)
         return torch.cat(out, 1), list(states)
 

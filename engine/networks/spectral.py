@@ -75,10 +75,10 @@ class SpectralNetwork(nn.Module):
         )
         return self.out(body), states
 
-    def window(self, x: Tensor, commit: int, states: Sequence[State]) -> tuple[Tensor, list[State], list[Tensor]]:
+    def window(self, x: Tensor, commit: int, states: Sequence[State]) -> tuple[Tensor, list[State]]:
         """One window of live playing; see `LookaheadRecurrent.window`."""
-        body, states, fed = self.body.window(self._front(x), commit, states)
-        return self.out(body), states, fed
+        body, states = self.body.window(self._front(x), commit, states)
+        return self.out(body), states
 
     def _front(self, x: Tensor) -> Tensor:
         return torch.tanh(self.front(x)) if self.front is not None else x

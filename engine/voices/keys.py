@@ -25,6 +25,7 @@ takes the lock only to choose the work and to hand in its results; the network r
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -33,40 +34,44 @@ import torch
 from numpy.typing import NDArray
 
 from engine.codec import Note
-from engine.networks.playing import PlayingNetwork
-from engine.networks.recurrent import State
+from engine.networks.playing import CHUNK, Flat, PlayingNetwork
 from engine.spectral import Samples
 from engine.voices.models import Content, KeysModel, Touch
 
-WINDOWS = (4, 8, 16, 32)
-"""Frames to commit of the windows after an onset; the last size goes on. The first cannot be foreseen: it is short."""
+WINDOWS = (8, 16, 32)
+"""Frames to commit of the windows after an onset; the last size goes on."""
 CHANGED = 1
-"""Where in WINDOWS a change begins: what it crosses over to has more frames than an onset, and is foreseen."""
-BATCHES = (2, 4, 8, 16)
+"""Where in WINDOWS a change begins: at the last kept state before its border, up to CHUNK - 1 frames too early."""
+BATCHES = (4, 8, 16)
 """Frames whose stretches are made at a time after the controllers have moved; the last size goes on."""
 LEAD = 512
 """Samples from an event that changes a voice's future until it is heard: what the network has for it, 12 ms."""
 JOIN_FRAMES = WINDOWS[-1] // 2
 """A voice that needs its next window within so many frames joins a batch: the same frames, only earlier."""
-AHEAD_FRAMES, URGENT_FRAMES = 16, 4
+AHEAD_FRAMES, URGENT_FRAMES = 16, 6
 """How far `look_ahead` goes, and how far where there is too much to do."""
 TURN_SAMPLES = 1024
 """Between two looks at knobs that the network hears, 23 ms: each costs a window of every voice."""
 CROSSFADE = 128
 FADE = 256  # samples in which a silenced voice ends
 SILENT = 3e-5  # amplitude, under -90 dB, that ends a voice
+KEPT_ONSETS = 64
+"""First windows that are remembered: of notes that are announced, and of those that come again."""
 LONGEST_WAIT = 1 << 30  # samples, when nothing is waited for
 LONGEST_ATTACK = 32  # frames in which a voice is not ended, however soft it is
 
 
 @dataclass(slots=True)
 class _Window:
-    """Frames first ... first + len(content) - 1: their content, and what is needed to go back to any of them."""
+    """Frames first, first + 1 ...: their content, and the states before every CHUNK of them.
+
+    begin: the first frame that counts; those before it only led there.
+    """
 
     first: int
+    begin: int
     content: Content
-    states: list[State]
-    fed: list[torch.Tensor]
+    states: list[Flat]
     level: float
 
     @property
@@ -84,7 +89,6 @@ class _Change:
     heard: Note
     latent: tuple[float, ...]
     window: _Window | None = None  # once it is computed
-    states: list[State] = field(default_factory=list)  # after it
 
 
 @dataclass(slots=True)
@@ -93,7 +97,7 @@ class _Voice:
     channel: int
     note: Note  # as it sounds
     heard: Note  # as the network hears it: within the keys that it knows
-    states: list[State]  # after the last window
+    states: Flat  # after the last window
     position: int = 0
     windows: list[_Window] = field(default_factory=list)
     schedule: int = 0  # windows since the onset or change
@@ -107,34 +111,34 @@ class _Voice:
     end: int = 0  # first frame that the network has not written
     let_go: bool = False  # by an event at `position` that is not worked in yet
     change: _Change | None = None
+    busy: bool = False  # another thread has the network write for it
     turn_from: int = 0  # sample from which on the network may look at its knobs again
     latent: tuple[float, ...] = ()  # what the network hears beside the two sines
 
     def content(self, first: int, count: int) -> Content:
         """What the network wrote for up to `count` frames; fewer where a window ends."""
         for window in self.windows:
-            if window.first <= first < window.end:
+            if window.begin <= first < window.end:
                 return window.content[first - window.first :][:count]
         raise AssertionError("a frame was asked for before it was computed")
 
 
 @dataclass(slots=True)
 class _Work:
-    """One window of one voice, to be written by the network.
+    """One window of one voice, to be written by the network; without a voice, of a note that is yet to come.
 
-    back: a window and how many of its frames stay, where the voice goes back into it; None where it goes on.
+    begin: the first frame that knows of the change; those before it are heard as they were (`before`).
     """
 
-    voice: _Voice
+    voice: _Voice | None
     change: _Change | None
     first: int
+    begin: int
     size: int
-    heard: Note
-    latent: tuple[float, ...]
-    states: list[State]
-    back: tuple[_Window, int] | None = None
+    before: tuple[Note, tuple[float, ...]]
+    heard: tuple[Note, tuple[float, ...]]
+    states: Flat
     window: _Window | None = None
-    after: list[State] = field(default_factory=list)
 
 
 class KeysBank:
@@ -154,6 +158,10 @@ class KeysBank:
         self._voices: list[_Voice] = []
         self._touches: dict[int, Touch] = {}
         self._lock = threading.Lock()
+        self._done = threading.Condition(self._lock)
+        self._onsets: OrderedDict[tuple[Note, tuple[float, ...]], _Window] = OrderedDict()
+        self._announced: deque[tuple[Note, tuple[float, ...]]] = deque(maxlen=KEPT_ONSETS // 2)
+        self._onsets_busy: set[tuple[Note, tuple[float, ...]]] = set()
 
     @property
     def sounding(self) -> int:
@@ -165,6 +173,16 @@ class KeysBank:
         """In what numbers the network computes."""
         return self._network.precision
 
+    def announce(self, key: int, velocity: float, channel: int = 0) -> None:
+        """A note will probably begin soon: its first frames may be written before it does."""
+        onset = self._heard(key, velocity), self._model.latent(self._touch_of(channel))
+        with self._lock:
+            if onset not in self._onsets and onset not in self._announced and onset not in self._onsets_busy:
+                self._announced.append(onset)
+
+    def _heard(self, key: int, velocity: float) -> Note:
+        return Note(min(max(key, self._keys[0]), self._keys[-1]), velocity)
+
     def start(self, number: int, key: int, velocity: float, channel: int = 0) -> list[int]:
         """Begin a note now; return the numbers of notes that had to give way."""
         stolen = []
@@ -172,8 +190,8 @@ class KeysBank:
             victim = self._victim()
             stolen.append(victim.number)
             victim.fade = FADE
-        heard = min(max(key, self._keys[0]), self._keys[-1])
-        voice = _Voice(number, channel, Note(key, velocity), Note(heard, velocity), self._network.zero_states())
+        heard = self._heard(key, velocity)
+        voice = _Voice(number, channel, Note(key, velocity), heard, self._network.zero_states())
         voice.latent = self._model.latent(self._touch_of(channel))
         with self._lock:
             self._voices.append(voice)
@@ -254,40 +272,93 @@ class KeysBank:
         """
         with self._lock:
             work = self._foreseen(URGENT_FRAMES if urgent else AHEAD_FRAMES)
+            self._mark(work, busy=True)
         if not work:
             return False
-        self._calculate(work)
-        with self._lock:
-            self._take(work)
+        try:
+            self._calculate(work)
+        finally:
+            with self._lock:
+                self._mark(work, busy=False)
+                self._take(work)
+                self._done.notify_all()
         return True
 
     def _foreseen(self, frames: int) -> list[_Work]:
-        """Changes that are due soon; else the next windows of the voices that need theirs first."""
-        voices, rows = self._voices, self._network.rows
-        changing = [v for v in voices if v.change and not v.change.window and v.change.border <= v.end and v.end]
+        """Onsets that are announced; else changes that are due soon; else the next windows of those who need them."""
+        if self._announced:
+            return self._announced_work()
+        voices, rows = [voice for voice in self._voices if voice.end and not voice.busy], self._network.rows
+        changing = [v for v in voices if v.change and not v.change.window and v.change.border <= v.end]
         if changing:
             changing.sort(key=lambda voice: voice.change.due - voice.position if voice.change else 0)
             return [self._changed(voice) for voice in changing[:rows]]
-        ahead = {voice.number: voice.end - self._needed(voice, 0) for voice in voices if voice.end}
-        waiting = sorted((v for v in voices if v.end and ahead[v.number] < frames), key=lambda v: ahead[v.number])
-        if not waiting:
+        ahead = {voice.number: voice.end - self._needed(voice, 0) for voice in voices}
+        voices.sort(key=lambda voice: ahead[voice.number])
+        if not voices or ahead[voices[0].number] >= frames:
             return []
-        size = _window_size(waiting[0])
-        near = [v for v in voices if v.end and ahead[v.number] < frames + JOIN_FRAMES and _window_size(v) == size]
-        near.sort(key=lambda voice: ahead[voice.number])
+        size = _window_size(voices[0])
+        near = [v for v in voices if ahead[v.number] < frames + JOIN_FRAMES and _window_size(v) == size]
         return [self._extended(voice) for voice in near[:rows]]
+
+    def _announced_work(self, rows: int | None = None) -> list[_Work]:
+        """The first windows of as many announced notes as fit."""
+        work: list[_Work] = []
+        zeros = self._network.zero_states()
+        while self._announced and len(work) < (self._network.rows if rows is None else rows):
+            onset = self._announced.popleft()
+            work.append(_Work(None, None, 0, 0, WINDOWS[0], onset, onset, zeros))
+        return work
+
+    def _mark(self, work: Sequence[_Work], *, busy: bool) -> None:
+        for one in work:
+            if one.voice is not None:
+                one.voice.busy = busy
+            elif busy:
+                self._onsets_busy.add(one.heard)
+            else:
+                self._onsets_busy.discard(one.heard)
 
     def _compute(self, samples: int) -> None:
         """Have the network write every frame that the next samples need, voices of a size in one batch."""
         while missing := [voice for voice in self._voices if voice.end < self._needed(voice, samples)]:
+            if any(voice.busy for voice in missing):
+                self._done.wait()  # begun already: sooner done than begun again
+                continue
+            if begun := [voice for voice in missing if not voice.end]:
+                self._begin(begun)
+                continue
             size = _window_size(missing[0])
             batch = [voice for voice in missing if _window_size(voice) == size]
             batch += [
                 voice for voice in self._voices
-                if voice not in batch and voice.schedule and _window_size(voice) == size
+                if voice not in batch and not voice.busy and voice.end and _window_size(voice) == size
                 and voice.end < self._needed(voice, samples) + self._join
             ]  # fmt: skip
             self._write([self._extended(voice) for voice in batch[: self._network.rows]])
+
+    def _begin(self, voices: Sequence[_Voice]) -> None:
+        """First windows: those that are written already, else a batch in which announced notes take the free rows."""
+        missing = []
+        for voice in voices:
+            onset = voice.heard, voice.latent
+            while onset in self._onsets_busy:
+                self._done.wait()
+            window = self._onsets.get(onset)
+            if window is None:
+                missing.append(voice)
+            else:
+                self._onsets.move_to_end(onset)
+                self._append(voice, window)
+        if not missing:
+            return
+        zeros, rows = self._network.zero_states(), self._network.rows
+        onsets = list(dict.fromkeys((voice.heard, voice.latent) for voice in missing))[:rows]
+        for onset in onsets:
+            if onset in self._announced:
+                self._announced.remove(onset)
+        work = [_Work(None, None, 0, 0, WINDOWS[0], onset, onset, zeros) for onset in onsets]
+        self._write([*work, *self._announced_work(rows - len(work))])
 
     def _needed(self, voice: _Voice, samples: int) -> int:
         """Frames that begin before the samples end."""
@@ -295,17 +366,20 @@ class KeysBank:
 
     def _extended(self, voice: _Voice) -> _Work:
         """The next window of a voice's present future."""
-        return _Work(voice, None, voice.end, _window_size(voice), voice.heard, voice.latent, voice.states)
+        heard = voice.heard, voice.latent
+        return _Work(voice, None, voice.end, voice.end, _window_size(voice), heard, heard, voice.states)
 
     def _changed(self, voice: _Voice) -> _Work:
         """The first window of a voice's change, whose border has been written."""
         change = voice.change
         assert change is not None
-        work = _Work(voice, change, change.border, WINDOWS[CHANGED], change.heard, change.latent, voice.states)
+        first, states = change.border, voice.states
         if change.border < voice.end:
-            window = next(w for w in voice.windows if w.first <= change.border < w.end)
-            work.states, work.back = window.states, (window, change.border - window.first)
-        return work
+            window = next(w for w in voice.windows if w.begin <= change.border < w.end)
+            chunk = (change.border - window.first) // CHUNK
+            first, states = window.first + chunk * CHUNK, window.states[chunk]
+        before, heard = (voice.heard, voice.latent), (change.heard, change.latent)
+        return _Work(voice, change, first, change.border, WINDOWS[CHANGED], before, heard, states)
 
     def _write(self, work: Sequence[_Work]) -> None:
         """Called with the lock held, which is let go while the network runs."""
@@ -319,29 +393,37 @@ class KeysBank:
     def _calculate(self, work: Sequence[_Work]) -> None:
         """Run the network; all work is of one size. Touches no voice: any thread may do it."""
         model, network, size = self._model, self._network, work[0].size
+        frames = []
+        for one in work:
+            led, count = one.begin - one.first, size + network.context
+            inputs = model.inputs(one.heard[0], one.begin, count - led, one.heard[1])
+            if led:
+                inputs = np.concatenate([model.inputs(one.before[0], one.first, led, one.before[1]), inputs])
+            frames.append(inputs)
         with torch.inference_mode():
-            for one in work:
-                if one.back is not None:
-                    window, count = one.back
-                    one.states = network.replay(window.fed, count, window.states)
-            frames = [model.inputs(one.heard, one.first, size + network.context, one.latent) for one in work]
             for one, written in zip(work, network.window(frames, size, [one.states for one in work]), strict=True):
-                content = model.decode(written.raw, one.heard, one.latent)
-                one.window = _Window(one.first, content, one.states, written.fed, model.level(content))
-                one.after = written.states
+                content = model.decode(written.raw, *one.heard)
+                level = model.level(content[one.begin - one.first :])
+                one.window = _Window(one.first, one.begin, content, written.states, level)
 
     def _take(self, work: Sequence[_Work]) -> None:
-        """Hand in what the network wrote, unless its voice has gone another way (or another thread was faster)."""
+        """Hand in what the network wrote, unless its voice has gone another way meanwhile."""
         for one in work:
-            voice, window = one.voice, one.window
-            assert window is not None
-            if one.change is not None:
-                if one.change.window is None:
-                    one.change.window, one.change.states = window, one.after
-            elif voice.states is one.states:
-                voice.windows = [*voice.windows, window]
-                voice.states, voice.end = one.after, window.end
-                voice.schedule += 1
+            if one.window is None:  # it failed
+                continue
+            if one.voice is None:
+                self._onsets[one.heard] = one.window
+                if len(self._onsets) > KEPT_ONSETS:
+                    self._onsets.popitem(last=False)
+            elif one.change is not None:
+                one.change.window = one.window
+            elif one.voice.states is one.states:
+                self._append(one.voice, one.window)
+
+    def _append(self, voice: _Voice, window: _Window) -> None:
+        voice.windows = [*voice.windows, window]
+        voice.states, voice.end = window.states[-1], window.end
+        voice.schedule += 1
 
     # --- changes ---
 
@@ -383,6 +465,8 @@ class KeysBank:
         if not due:
             return
         for voice in due:
+            while voice.busy:
+                self._done.wait()
             while voice.change and voice.end < voice.change.border:
                 self._write([self._extended(voice)])
         while late := [voice for voice in due if voice.change and not voice.change.window]:
@@ -397,9 +481,9 @@ class KeysBank:
         kept = [
             replace(window, content=window.content[: change.border - window.first])
             for window in voice.windows
-            if window.first < change.border
+            if window.begin < change.border
         ]
-        voice.windows, voice.states, voice.end = [*kept, change.window], change.states, change.window.end
+        voice.windows, voice.states, voice.end = [*kept, change.window], change.window.states[-1], change.window.end
         voice.heard, voice.latent, voice.schedule, voice.change = change.heard, change.latent, CHANGED + 1, None
         while voice.end < voice.summed:
             self._write([self._extended(voice)])
@@ -479,7 +563,7 @@ class KeysBank:
     def _level(self, voice: _Voice) -> float:
         """Level of what is heard now, however far the network has written ahead."""
         frame = self._model.codec.first_frame_of(voice.position)
-        return next((window.level for window in voice.windows if window.first <= frame < window.end), 1.0)
+        return next((window.level for window in voice.windows if window.begin <= frame < window.end), 1.0)
 
 
 def _window_size(voice: _Voice) -> int:

@@ -157,10 +157,11 @@ def test_an_empty_block_is_empty_whatever_goes_on(engine):
 def test_events_played_now_keep_their_order_and_their_distance(fading):
     """Keys pressed while a block sounds are placed by the time of pressing, not by the block."""
     engine = LiveEngine(fading)
+    engine.event_delay = RATE
     engine.render(64)
-    engine.play_event(note_on(0, 60, 100), delay_samples=RATE)
+    engine.play_event(note_on(0, 60, 100))
     time.sleep(0.05)
-    engine.play_event(note_on(0, 64, 100), delay_samples=RATE)
+    engine.play_event(note_on(0, 64, 100))
     struck = {}
     while len(struck) < 2:
         engine.render(64)

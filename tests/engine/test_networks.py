@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from engine.networks.heads import BinHead, PartialHead, compress, expand
-from engine.networks.playing import SMALLEST_HALF, PlayingNetwork
+from engine.networks.playing import CHUNK, SMALLEST_HALF, PlayingNetwork
 from engine.networks.recurrent import LookaheadRecurrent
 from engine.networks.spectral import NetworkConfig, SpectralNetwork
 
@@ -26,7 +26,7 @@ def test_training_computes_what_live_playing_computes(cell, layers, frames, chun
     joined, states, parts = torch.cat([x, ahead], 1), network.zero_states(2), []
     for start in range(0, frames, chunk):
         commit = min(chunk, frames - start)
-        part, states, _ = network.window(joined[:, start : start + commit + context], commit, states)
+        part, states = network.window(joined[:, start : start + commit + context], commit, states)
         parts.append(part)
     assert torch.allclose(fast, torch.cat(parts, 1), atol=1e-6)
     for a, b in zip(fast_states, states, strict=True):
@@ -45,26 +45,6 @@ def test_one_window_over_everything_is_torchs_own_bidirectional_network(cell):
     theirs.load_state_dict(state)
     x = torch.randn(3, 11, 6)
     assert torch.allclose(ours(x), theirs(x)[0], atol=1e-6)
-
-
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_replay_finds_the_states_inside_windows(cell):
-    network = LookaheadRecurrent(6, 5, 2, cell)
-    windows = []
-    for commit in (4, 7, 5):
-        x = torch.randn(1, commit + 3, 6)
-        begin = [tuple(torch.randn(1, 1, 5) for _ in state) for state in network.zero_states(1)]
-        windows.append((x, begin, network.window(x, commit, begin)[2]))
-    counts = [2, 0, 5]
-    for (_, begin, fed), count in zip(windows, counts, strict=True):
-        states = network.replay(fed, count, begin)
-        for layer in range(2):
-            wanted = begin[layer]
-            if count:
-                hidden = wanted if cell == "lstm" else wanted[0]
-                after = network.ahead[layer](fed[layer][:, :count], hidden)[1]
-                wanted = after if cell == "lstm" else (after,)
-            assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(states[layer], wanted, strict=True))
 
 
 def test_a_batch_is_its_voices_one_by_one():
@@ -131,22 +111,6 @@ def test_heads_out_of_range_are_refused(arguments):
         PartialHead(*arguments)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
-@pytest.mark.parametrize("layers", [1, 2, 3])
-def test_replayed_to_its_end_a_window_ends_as_it_did(cell, layers):
-    network = LookaheadRecurrent(6, 5, layers, cell)
-    begin = [tuple(torch.randn(1, 1, 5) for _ in state) for state in network.zero_states(1)]
-    _, after, fed = network.window(torch.randn(1, 9 + 4, 6), 9, begin)
-    for a, b in zip(network.replay(fed, 9, begin), after, strict=True):
-        assert all(torch.allclose(p, q, atol=1e-6) for p, q in zip(a, b, strict=True))
-    # On the way there: to some frame, and from there on over what the window was fed with.
-    for count in range(1, 9):
-        middle = network.replay(fed, count, begin)
-        rest = [layer[:, count:] for layer in fed]
-        for a, b in zip(network.replay(rest, 9 - count, middle), after, strict=True):
-            assert all(torch.allclose(p, q, atol=1e-6) for p, q in zip(a, b, strict=True))
-
-
 @pytest.mark.parametrize("change", [{"front": 2.0}, {"layers": 2.0}, {"context": 8.0}, {"outputs": "4"}])
 def test_sizes_are_whole_numbers(change):
     with pytest.raises(ValueError, match="whole number"):
@@ -183,14 +147,22 @@ def test_a_voice_is_written_alike_whoever_is_beside_it(exact):
     assert 10 * torch.log10(error.pow(2).mean() / wanted.pow(2).mean() + 1e-20) < limit
 
 
-def test_going_back_in_half_the_precision_is_going_on_from_there():
-    torch.manual_seed(3)
-    network = SpectralNetwork(NetworkConfig(6, 4, 0, SMALLEST_HALF, 2, "lstm", 3)).eval().requires_grad_(False)
-    playing = PlayingNetwork(network)
-    frames = np.random.default_rng(0).standard_normal((16 + 3, 6)).astype(np.float32)
-    written = playing.window([frames], 16, [playing.zero_states()])[0]
-    middle = playing.replay(written.fed, 6, playing.zero_states())
-    directly = playing.window([frames[: 6 + 3]], 6, [playing.zero_states()])[0].states
-    for found, wanted in zip(middle[0], directly[0], strict=True):  # the first layer knows nothing of what comes
-        assert torch.allclose(found.float(), wanted.float(), atol=0.02)
-    assert playing.replay(written.fed, 0, middle)[0][0] is middle[0][0]
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("hidden", [5, SMALLEST_HALF])
+@pytest.mark.parametrize("commit", [4, 8, 20])
+def test_a_window_is_the_networks_own_and_can_be_gone_back_into(cell, hidden, commit):
+    network = SpectralNetwork(NetworkConfig(6, 4, 3, hidden, 2, cell, 3)).eval().requires_grad_(False)
+    playing = PlayingNetwork(network, exact=True)
+    frames = np.random.default_rng(0).standard_normal((2, commit + 3, 6)).astype(np.float32)
+    written = playing.window(list(frames), commit, [playing.zero_states()] * 2)
+    x = torch.from_numpy(frames)
+    wanted, after = network.window(x, commit, network.body.zero_states(2))
+    for row in range(2):
+        assert torch.allclose(written[row].raw, wanted[row], atol=1e-6)
+        flat = [part[0, row : row + 1] for state in after for part in state]
+        assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(written[row].states[-1], flat, strict=True))
+        assert len(written[row].states) == 1 + -(-commit // CHUNK)
+        for index, state in enumerate(written[row].states[:-1]):
+            rest = playing.window([frames[row, index * CHUNK :]], commit - index * CHUNK, [state])[0]
+            # The frames after it are the same: all that a window knows of its past is in the state.
+            assert torch.allclose(rest.raw, written[row].raw[index * CHUNK :], atol=1e-5)
