@@ -26,6 +26,7 @@ from engine.spectral import Samples
 from engine.synth import CHANNELS, Synth
 from engine.threads import prepare_thread
 from engine.transport import Transport
+from engine.voices.keys import AHEAD_FRAMES, EVENTS, URGENT_FRAMES
 
 TAP_BLOCKS = 512
 MOST_WISHES = 4096  # that may wait for the render worker; more are dropped
@@ -154,11 +155,12 @@ class LiveEngine:
 
     # --- called by the foresight (or by the render worker, where there is none) ---
 
-    def look_ahead(self) -> bool:
-        """Compute a piece of the future; return whether there was anything to do."""
-        if self._relief and time.perf_counter() < self._relief:
-            return self._synth.look_ahead(urgent=True)
-        return self._synth.look_ahead()
+    def look_ahead(self, *, events: bool = False) -> bool:
+        """Compute a piece of the future; return whether there was one. events: only what follows from them."""
+        if events:
+            return self._synth.look_ahead(EVENTS)
+        relieved = self._relief and time.perf_counter() < self._relief
+        return self._synth.look_ahead(URGENT_FRAMES if relieved else AHEAD_FRAMES)
 
     # --- below: the render worker alone ---
 
@@ -230,27 +232,35 @@ class _Clock:
 
 
 class Foresight:
-    """A thread that computes the future of an engine's voices while the render worker plays the present."""
+    """Threads that compute the future of an engine's voices while the render worker plays the present.
+
+    Two: what follows from an event is due within 12 ms and must not wait for the long windows of held notes.
+    """
 
     def __init__(self, engine: LiveEngine) -> None:
         self._engine = engine
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="foresight", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, args=(events,), name=f"foresight of {name}", daemon=True)
+            for name, events in (("events", True), ("time", False))
+        ]
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        """End, after the piece that is being computed."""
+        """End, after the pieces that are being computed."""
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
 
-    def _run(self) -> None:
+    def _run(self, events: bool) -> None:
         prepare_thread()
         while not self._stop.is_set():
-            if not self._engine.look_ahead():
+            if not self._engine.look_ahead(events=events):
                 time.sleep(IDLE_SECONDS)
 
 

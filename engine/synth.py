@@ -16,7 +16,7 @@ from engine.midi.channel import DRUM_CHANNEL, ChannelState, Release, Silence, St
 from engine.midi.events import Event, Kind
 from engine.spectral import Samples
 from engine.units import db_to_gain
-from engine.voices.keys import KeysBank
+from engine.voices.keys import AHEAD_FRAMES, KeysBank
 from engine.voices.models import channel_gains, soft_gain
 
 CHANNELS = 16
@@ -134,12 +134,9 @@ class Synth:
             out = self._limiter.process(out)
         return np.ascontiguousarray(out.T)
 
-    def look_ahead(self, *, urgent: bool = False) -> bool:
-        """Compute a piece of the future; return whether there was one. The one method that any thread may call.
-
-        urgent: only what is needed very soon.
-        """
-        return self._bank.look_ahead(urgent=urgent)
+    def look_ahead(self, frames: int = AHEAD_FRAMES) -> bool:
+        """Compute a piece of the future, see `KeysBank.look_ahead`; the one method that any thread may call."""
+        return self._bank.look_ahead(frames)
 
     def shed(self) -> bool:
         """End the oldest released note early; return whether there was one."""

@@ -24,7 +24,7 @@ import numpy as np
 from engine.audio.quiet import quiet_libraries
 from engine.audio.resampler import Resampler
 from engine.errors import DeviceError
-from engine.threads import prepare_thread
+from engine.threads import WORKER, prepare_thread
 
 if TYPE_CHECKING:
     from engine.spectral import Samples
@@ -208,7 +208,7 @@ class _Feeder:
 
     def run(self) -> None:
         """Render until stopped, or until the stream dies."""
-        prepare_thread()
+        prepare_thread(WORKER)
         try:
             self._run()
         except Exception:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from engine.spectral import Samples
-from engine.threads import prepare_thread
+from engine.threads import WORKER, prepare_thread
 
 LATE_SECONDS = 0.25  # further behind than this, the clock is set anew instead of being caught up with
 
@@ -37,7 +37,7 @@ class SilentOutput:
             self._worker = None
 
     def _run(self) -> None:
-        prepare_thread()
+        prepare_thread(WORKER)
         due = time.perf_counter()
         while not self._stop.wait(max(0.0, due - time.perf_counter())):
             self._render(self._block)

@@ -48,8 +48,8 @@ LEAD = 512
 """Samples from an event that changes a voice's future until it is heard: what the network has for it, 12 ms."""
 JOIN_FRAMES = WINDOWS[-1] // 2
 """A voice that needs its next window within so many frames joins a batch: the same frames, only earlier."""
-AHEAD_FRAMES, URGENT_FRAMES = 16, 6
-"""How far `look_ahead` goes, and how far where there is too much to do."""
+AHEAD_FRAMES, URGENT_FRAMES, EVENTS = 16, 6, 0
+"""How far `look_ahead` goes, how far where there is too much to do, and how far for onsets and changes only."""
 TURN_SAMPLES = 1024
 """Between two looks at knobs that the network hears, 23 ms: each costs a window of every voice."""
 CROSSFADE = 128
@@ -89,6 +89,7 @@ class _Change:
     heard: Note
     latent: tuple[float, ...]
     window: _Window | None = None  # once it is computed
+    busy: bool = False  # another thread computes it
 
 
 @dataclass(slots=True)
@@ -111,7 +112,7 @@ class _Voice:
     end: int = 0  # first frame that the network has not written
     let_go: bool = False  # by an event at `position` that is not worked in yet
     change: _Change | None = None
-    busy: bool = False  # another thread has the network write for it
+    busy: bool = False  # another thread has its next window written
     turn_from: int = 0  # sample from which on the network may look at its knobs again
     latent: tuple[float, ...] = ()  # what the network hears beside the two sines
 
@@ -265,13 +266,14 @@ class KeysBank:
 
     # --- what the network writes ---
 
-    def look_ahead(self, *, urgent: bool = False) -> bool:
-        """Have the network write something that will be needed soon (urgent: very soon); return whether it had to.
+    def look_ahead(self, frames: int = AHEAD_FRAMES) -> bool:
+        """Have the network write something that will be needed soon; return whether there was anything.
 
-        May be called by another thread than the one that renders.
+        frames: how soon a voice must need its next window; 0 is only what follows from events: onsets that are
+        announced, and changes. May be called by any number of threads beside the one that renders.
         """
         with self._lock:
-            work = self._foreseen(URGENT_FRAMES if urgent else AHEAD_FRAMES)
+            work = self._of_events() or self._of_time(frames)
             self._mark(work, busy=True)
         if not work:
             return False
@@ -284,22 +286,28 @@ class KeysBank:
                 self._done.notify_all()
         return True
 
-    def _foreseen(self, frames: int) -> list[_Work]:
-        """Onsets that are announced; else changes that are due soon; else the next windows of those who need them."""
+    def _of_events(self) -> list[_Work]:
+        """Onsets that are announced; else changes that are due soon."""
         if self._announced:
             return self._announced_work()
-        voices, rows = [voice for voice in self._voices if voice.end and not voice.busy], self._network.rows
-        changing = [v for v in voices if v.change and not v.change.window and v.change.border <= v.end]
-        if changing:
-            changing.sort(key=lambda voice: voice.change.due - voice.position if voice.change else 0)
-            return [self._changed(voice) for voice in changing[:rows]]
+        changing = [
+            voice for voice in self._voices
+            if voice.change and not voice.change.window and not voice.change.busy
+            and 0 < voice.end >= voice.change.border
+        ]  # fmt: skip
+        changing.sort(key=lambda voice: voice.change.due - voice.position if voice.change else 0)
+        return [self._changed(voice) for voice in changing[: self._network.rows]]
+
+    def _of_time(self, frames: int) -> list[_Work]:
+        """The next windows of the voices that need theirs within so many frames."""
+        voices = [voice for voice in self._voices if voice.end and not voice.busy]
         ahead = {voice.number: voice.end - self._needed(voice, 0) for voice in voices}
         voices.sort(key=lambda voice: ahead[voice.number])
         if not voices or ahead[voices[0].number] >= frames:
             return []
         size = _window_size(voices[0])
         near = [v for v in voices if ahead[v.number] < frames + JOIN_FRAMES and _window_size(v) == size]
-        return [self._extended(voice) for voice in near[:rows]]
+        return [self._extended(voice) for voice in near[: self._network.rows]]
 
     def _announced_work(self, rows: int | None = None) -> list[_Work]:
         """The first windows of as many announced notes as fit."""
@@ -312,7 +320,9 @@ class KeysBank:
 
     def _mark(self, work: Sequence[_Work], *, busy: bool) -> None:
         for one in work:
-            if one.voice is not None:
+            if one.change is not None:
+                one.change.busy = busy
+            elif one.voice is not None:
                 one.voice.busy = busy
             elif busy:
                 self._onsets_busy.add(one.heard)
@@ -395,6 +405,8 @@ class KeysBank:
         model, network, size = self._model, self._network, work[0].size
         frames = []
         for one in work:
+            if one.voice is None:
+                model.prepare(*one.heard)
             led, count = one.begin - one.first, size + network.context
             inputs = model.inputs(one.heard[0], one.begin, count - led, one.heard[1])
             if led:
@@ -465,10 +477,11 @@ class KeysBank:
         if not due:
             return
         for voice in due:
-            while voice.busy:
-                self._done.wait()
-            while voice.change and voice.end < voice.change.border:
-                self._write([self._extended(voice)])
+            while voice.change and (voice.change.busy or voice.end < voice.change.border):
+                if voice.change.busy or voice.busy:
+                    self._done.wait()
+                else:
+                    self._write([self._extended(voice)])
         while late := [voice for voice in due if voice.change and not voice.change.window]:
             self._write([self._changed(voice) for voice in late[: self._network.rows]])
         for voice in due:

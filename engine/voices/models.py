@@ -5,6 +5,7 @@ A model has no state: `engine.voices.keys` keeps it for every voice.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -83,6 +84,9 @@ class KeysModel(Protocol):
     def decode(self, raw: Tensor, note: Note, latent: tuple[float, ...]) -> Content:
         """What the network's output (frames, outputs) says of a note."""
 
+    def prepare(self, note: Note, latent: tuple[float, ...]) -> None:
+        """Make the tables that a note's sound needs; may be called by another thread than `stretches`."""
+
     def level(self, content: Content) -> float:
         """Upper bound of the amplitude in a stretch of frames."""
 
@@ -114,6 +118,7 @@ class PartialKeys:
         self.codec, self.network, self.head = codec, network, head
         self.synthesis = PartialSynthesis(codec.stft.length, codec.stft.hop, codec.sample_rate)
         self._lobes: dict[tuple[int, tuple[float, ...]], Lobes] = {}
+        self._making = threading.Lock()
         if head.noise:
             self._noise = _noise(head.channels, head.carriers)
 
@@ -146,6 +151,11 @@ class PartialKeys:
         """What `content_of` says at the note's velocity."""
         reference = self.reference[self.carriers.row(round(note.key))] * self.head.gain(note.velocity)
         return self.content_of(raw, reference)
+
+    def prepare(self, note: Note, latent: tuple[float, ...]) -> None:
+        """The lobes of an untouched key: the dearest part of a note that has not been played before."""
+        key = round(note.key)
+        self._still_lobes(key, latent, self._carriers(key, latent)[0])
 
     def content_of(self, raw: Tensor, reference: Tensor) -> Content:
         """Envelopes (frames, channels, carriers); with noise bands, (frames, channels, 2 carriers).
@@ -218,11 +228,12 @@ class PartialKeys:
 
     def _still_lobes(self, key: int, latent: tuple[float, ...], hz: NDArray[np.float64]) -> Lobes:
         """Lobes of an untouched key, kept."""
-        if (key, latent) not in self._lobes:
-            if len(self._lobes) >= KEPT_LOBES:
-                self._lobes.pop(next(iter(self._lobes)))
-            self._lobes[key, latent] = self.synthesis.lobes(hz)
-        return self._lobes[key, latent]
+        with self._making:
+            if (key, latent) not in self._lobes:
+                if len(self._lobes) >= KEPT_LOBES:
+                    self._lobes.pop(next(iter(self._lobes)))
+                self._lobes[key, latent] = self.synthesis.lobes(hz)
+            return self._lobes[key, latent]
 
     def _fade(self, first: int, frames: int, touch: Touch) -> NDArray[np.float32]:
         """What attack and decay make of each frame, (frames,)."""
@@ -268,6 +279,9 @@ class BinKeys:
     def decode(self, raw: Tensor, note: Note, latent: tuple[float, ...]) -> Content:
         """Spectra (frames, bins); every velocity sounds the same."""
         return np.asarray(self.head.spectrum(raw).numpy(), np.complex64)
+
+    def prepare(self, note: Note, latent: tuple[float, ...]) -> None:
+        """Nothing is kept for a note."""
 
     def level(self, content: Content) -> float:
         """All bins in phase."""
