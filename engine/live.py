@@ -24,9 +24,9 @@ from engine.midi.files import Score
 from engine.reports import Snapshot, Tap
 from engine.spectral import Samples
 from engine.synth import CHANNELS, Synth
-from engine.threads import prepare_thread
+from engine.threads import FORESIGHT, prepare_thread
 from engine.transport import Transport
-from engine.voices.keys import AHEAD_FRAMES, EVENTS, URGENT_FRAMES
+from engine.voices.keys import AHEAD_FRAMES, URGENT_FRAMES
 
 TAP_BLOCKS = 512
 MOST_WISHES = 4096  # that may wait for the render worker; more are dropped
@@ -155,12 +155,10 @@ class LiveEngine:
 
     # --- called by the foresight (or by the render worker, where there is none) ---
 
-    def look_ahead(self, *, events: bool = False) -> bool:
-        """Compute a piece of the future; return whether there was one. events: only what follows from them."""
-        if events:
-            return self._synth.look_ahead(EVENTS)
+    def look_ahead(self, *, short: bool = False) -> bool:
+        """Compute a piece of the future, a short one only; return whether there was anything to do."""
         relieved = self._relief and time.perf_counter() < self._relief
-        return self._synth.look_ahead(URGENT_FRAMES if relieved else AHEAD_FRAMES)
+        return self._synth.look_ahead(URGENT_FRAMES if relieved else AHEAD_FRAMES, short=short)
 
     # --- below: the render worker alone ---
 
@@ -202,7 +200,7 @@ class LiveEngine:
             keys_down=synth.keys_down,
             knobs=synth.knobs,
             dropped=self._dropped,
-            late=self._late,
+            late=self._late + synth.late,
             shed=self._shed,
         )
 
@@ -234,15 +232,15 @@ class _Clock:
 class Foresight:
     """Threads that compute the future of an engine's voices while the render worker plays the present.
 
-    Two: what follows from an event is due within 12 ms and must not wait for the long windows of held notes.
+    Two: what follows from an event is due within 12 ms and must not wait for a long window of held notes.
     """
 
     def __init__(self, engine: LiveEngine) -> None:
         self._engine = engine
         self._stop = threading.Event()
         self._threads = [
-            threading.Thread(target=self._run, args=(events,), name=f"foresight of {name}", daemon=True)
-            for name, events in (("events", True), ("time", False))
+            threading.Thread(target=self._run, args=(short,), name=f"foresight, {name}", daemon=True)
+            for name, short in (("short", True), ("long", False))
         ]
 
     def start(self) -> None:
@@ -257,10 +255,10 @@ class Foresight:
             if thread.is_alive():
                 thread.join()
 
-    def _run(self, events: bool) -> None:
-        prepare_thread()
+    def _run(self, short: bool) -> None:
+        prepare_thread(FORESIGHT)
         while not self._stop.is_set():
-            if not self._engine.look_ahead(events=events):
+            if not self._engine.look_ahead(short=short):
                 time.sleep(IDLE_SECONDS)
 
 
@@ -271,3 +269,5 @@ def warm_up(instrument: Instrument) -> None:
     synth.schedule(note_off(20_000, key) for key in instrument.keys)  # late enough for every size of window
     for _ in range(60):
         synth.render(512)
+    for key in instrument.keys:
+        synth.prepare(key)

@@ -29,7 +29,7 @@ class Snapshot:
     keys_down: frozenset[int] = frozenset()
     knobs: Mapping[str, float] = field(default_factory=dict)
     dropped: int = 0  # events that were lost
-    late: int = 0  # events that came after their sample had been rendered
+    late: int = 0  # events that came, or changes of voices that were ready, after their sample
     shed: int = 0  # released notes that were ended early to keep up
 
 

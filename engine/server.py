@@ -133,7 +133,7 @@ class Server:
     def _load(self, name: str, knobs: Mapping[str, float]) -> None:
         """Load, prove and warm up; the one that plays goes on until then."""
         self._send("busy", f"loading {name}")
-        prepare_thread(0)
+        prepare_thread()
         try:
             instrument = _proved(name)
         except MusicNNError as error:

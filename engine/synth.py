@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.audio.limiter import LOOKAHEAD, Limiter
+from engine.codec import Note
 from engine.instrument import Instrument
 from engine.knobs import KNOBS, MASTER
 from engine.midi.channel import DRUM_CHANNEL, ChannelState, Release, Silence, Start
@@ -17,7 +18,7 @@ from engine.midi.events import Event, Kind
 from engine.spectral import Samples
 from engine.units import db_to_gain
 from engine.voices.keys import AHEAD_FRAMES, KeysBank
-from engine.voices.models import channel_gains, soft_gain
+from engine.voices.models import Touch, channel_gains, soft_gain
 
 CHANNELS = 16
 MIN_NOTE_SECONDS = 0.01  # FluidSynth's: a shorter note is held that long
@@ -134,9 +135,19 @@ class Synth:
             out = self._limiter.process(out)
         return np.ascontiguousarray(out.T)
 
-    def look_ahead(self, frames: int = AHEAD_FRAMES) -> bool:
+    def look_ahead(self, frames: int = AHEAD_FRAMES, *, short: bool = False) -> bool:
         """Compute a piece of the future, see `KeysBank.look_ahead`; the one method that any thread may call."""
-        return self._bank.look_ahead(frames)
+        return self._bank.look_ahead(frames, short=short)
+
+    def prepare(self, key: int) -> None:
+        """Make the tables that a key needs, which the first note on it would wait for."""
+        model = self.instrument.model
+        model.prepare(Note(key, 64), model.latent(Touch(np.zeros(1), 1.0, 1.0, dict(self._knobs))))
+
+    @property
+    def late(self) -> int:
+        """Changes of voices that were put off because they were not ready."""
+        return self._bank.late
 
     def shed(self) -> bool:
         """End the oldest released note early; return whether there was one."""

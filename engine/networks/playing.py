@@ -2,9 +2,10 @@
 
 What a voice sounds like must not depend on which other voices happen to be computed beside it: live playing and
 rendering a file put together different batches. In float32 a row of a batch comes out the same (to -129 dB) whatever
-the others are. In bfloat16 the matrix kernels, and so the roundings, change with the number of rows; so there every
-batch is filled up to ROWS, and a row comes out the same to the last bit. Its error against float32 is about -48 dB of
-the network's output, 20 dB under what the network itself is off by.
+the others are. In bfloat16 the matrix kernels, and so the roundings, change with the number of rows; so there a window
+of a size is always computed with the same number of rows: short ones, which somebody waits for, alone (a third of the
+time of eight), long ones in batches that are filled up to ROWS. A row then comes out the same to the last bit. The
+error against float32 is about -48 dB of the network's output, 20 dB under what the network itself is off by.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from engine.networks.spectral import SpectralNetwork
 
 ROWS = 8  # of a batch in bfloat16
+LONG = 32  # frames from which on a window is computed in full batches
 CHUNK = 8  # frames between two states that are kept, so that a voice can go back there
 LSTM = 2  # torch's number of the kind of cell
 SMALLEST_HALF = 128  # cells from which on half the precision pays
@@ -56,10 +58,8 @@ class PlayingNetwork:
         config = network.config
         self._half = not exact and config.hidden >= SMALLEST_HALF and fast_at_bfloat16()
         self._network = copy.deepcopy(network).bfloat16() if self._half else network
-        self.rows = ROWS if self._half else 2 * ROWS
-        """The most voices that `window` takes at once."""
-        self._padding = self._numbers(torch.zeros(self.rows, config.hidden))
-        self._cells = (_packed(self._network, self.rows) if config.cell == "lstm" else None) or _plain(self._network)
+        self._padding = self._numbers(torch.zeros(ROWS, config.hidden))
+        self._cells = {rows: self._make_cells(rows) for rows in ((1, ROWS) if self._half else (ROWS,))}
         self._runs: dict[int, Callable[..., tuple[Tensor, ...]]] = {}
         self._tracing = threading.Lock()
 
@@ -73,6 +73,14 @@ class PlayingNetwork:
         """Frames of future that a window needs."""
         return self._network.config.context
 
+    def rows(self, commit: int) -> int:
+        """How many voices `window` takes at once: short windows are waited for, and one voice is done soonest."""
+        return 1 if self._half and commit < LONG else ROWS
+
+    def _make_cells(self, rows: int) -> list[tuple[Cell, Cell]]:
+        packed = _packed(self._network, rows) if self._network.config.cell == "lstm" else None
+        return packed or _plain(self._network)
+
     def zero_states(self) -> Flat:
         """One voice's states before its first frame."""
         return [self._padding[:1]] * sum(len(state) for state in self._network.body.zero_states(1))
@@ -80,10 +88,11 @@ class PlayingNetwork:
     def window(self, frames: Sequence[NDArray[np.float32]], commit: int, states: Sequence[Flat]) -> list[Written]:
         """The next window of each voice: its input (commit + context, features), and the states before it."""
         voices = len(frames)
-        x = np.zeros((len(frames[0]), self.rows if self._half else voices, frames[0].shape[1]), np.float32)
+        rows = self.rows(commit) if self._half else voices
+        x = np.zeros((len(frames[0]), rows, frames[0].shape[1]), np.float32)
         for row, one in enumerate(frames):
             x[:, row] = one
-        padding = [self._padding[: x.shape[1] - voices]] if x.shape[1] > voices else []
+        padding = [self._padding[: rows - voices]] if rows > voices else []
         with torch.inference_mode():
             before = [torch.cat([*parts, *padding]) for parts in zip(*states, strict=True)]
             raw, *rest = self._run(commit)(torch.from_numpy(x), *before)
@@ -105,9 +114,10 @@ class PlayingNetwork:
             return self._runs[commit]
 
     def _traced(self, commit: int) -> Callable[..., tuple[Tensor, ...]]:
-        run, config = partial(_window, self._network, self._cells, commit), self._network.config
-        x = torch.zeros(commit + self.context, self.rows, config.features)
-        states = [self._padding] * len(self.zero_states())
+        rows, config = self.rows(commit), self._network.config
+        run = partial(_window, self._network, self._cells[rows], commit)
+        x = torch.zeros(commit + self.context, rows, config.features)
+        states = [self._padding[:rows]] * len(self.zero_states())
         trace: Any = torch.jit.trace
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it is deprecated in favour of what needs a compiler on every machine

@@ -34,12 +34,13 @@ import torch
 from numpy.typing import NDArray
 
 from engine.codec import Note
-from engine.networks.playing import CHUNK, Flat, PlayingNetwork
+from engine.networks.playing import CHUNK, LONG, Flat, PlayingNetwork
 from engine.spectral import Samples
 from engine.voices.models import Content, KeysModel, Touch
 
-WINDOWS = (8, 16, 32)
-"""Frames to commit of the windows after an onset; the last size goes on."""
+WINDOWS = (8, 16, 16, 32)
+"""Frames to commit of the windows after an onset; the last size goes on. Long ones are cheap but take their time: a
+voice comes to them when it has run ahead far enough not to wait for one."""
 CHANGED = 1
 """Where in WINDOWS a change begins: at the last kept state before its border, up to CHUNK - 1 frames too early."""
 BATCHES = (4, 8, 16)
@@ -48,8 +49,10 @@ LEAD = 512
 """Samples from an event that changes a voice's future until it is heard: what the network has for it, 12 ms."""
 JOIN_FRAMES = WINDOWS[-1] // 2
 """A voice that needs its next window within so many frames joins a batch: the same frames, only earlier."""
-AHEAD_FRAMES, URGENT_FRAMES, EVENTS = 16, 6, 0
-"""How far `look_ahead` goes, how far where there is too much to do, and how far for onsets and changes only."""
+AHEAD_FRAMES, URGENT_FRAMES = 20, 8
+"""How far `look_ahead` goes, and how far where there is too much to do."""
+POSTPONED, MOST_LATE = 64, 2048
+"""Samples by which a change is put off that is not ready in time, and how often that is done."""
 TURN_SAMPLES = 1024
 """Between two looks at knobs that the network hears, 23 ms: each costs a window of every voice."""
 CROSSFADE = 128
@@ -90,6 +93,10 @@ class _Change:
     latent: tuple[float, ...]
     window: _Window | None = None  # once it is computed
     busy: bool = False  # another thread computes it
+    planned: int = 0  # what `due` was at first
+
+    def __post_init__(self) -> None:
+        self.planned = self.due
 
 
 @dataclass(slots=True)
@@ -162,6 +169,9 @@ class KeysBank:
         self._done = threading.Condition(self._lock)
         self._onsets: OrderedDict[tuple[Note, tuple[float, ...]], _Window] = OrderedDict()
         self._announced: deque[tuple[Note, tuple[float, ...]]] = deque(maxlen=KEPT_ONSETS // 2)
+        self._helped, self._renderer = False, 0  # does another thread look ahead of the one that renders?
+        self.late = 0
+        """Changes that were put off because they were not ready."""
         self._onsets_busy: set[tuple[Note, tuple[float, ...]]] = set()
 
     @property
@@ -230,6 +240,7 @@ class KeysBank:
         parts: list[Samples] = []
         ended: list[int] = []
         left = samples
+        self._renderer = threading.get_ident()
         with self._lock:
             while left or not parts:
                 self._make_changes()
@@ -266,14 +277,15 @@ class KeysBank:
 
     # --- what the network writes ---
 
-    def look_ahead(self, frames: int = AHEAD_FRAMES) -> bool:
+    def look_ahead(self, frames: int = AHEAD_FRAMES, *, short: bool = False) -> bool:
         """Have the network write something that will be needed soon; return whether there was anything.
 
-        frames: how soon a voice must need its next window; 0 is only what follows from events: onsets that are
-        announced, and changes. May be called by any number of threads beside the one that renders.
+        frames: how soon a voice must need its next window. short: leave long windows to another thread, so that what
+        follows from events does not wait for one. May be called by any number of threads beside the one that renders.
         """
+        self._helped = threading.get_ident() != self._renderer
         with self._lock:
-            work = self._of_events() or self._of_time(frames)
+            work = self._of_events() or self._of_time(frames, short=short)
             self._mark(work, busy=True)
         if not work:
             return False
@@ -289,31 +301,32 @@ class KeysBank:
     def _of_events(self) -> list[_Work]:
         """Onsets that are announced; else changes that are due soon."""
         if self._announced:
-            return self._announced_work()
+            return self._announced_work(self._network.rows(WINDOWS[0]))
         changing = [
             voice for voice in self._voices
             if voice.change and not voice.change.window and not voice.change.busy
             and 0 < voice.end >= voice.change.border
         ]  # fmt: skip
         changing.sort(key=lambda voice: voice.change.due - voice.position if voice.change else 0)
-        return [self._changed(voice) for voice in changing[: self._network.rows]]
+        return [self._changed(voice) for voice in changing[: self._network.rows(WINDOWS[CHANGED])]]
 
-    def _of_time(self, frames: int) -> list[_Work]:
+    def _of_time(self, frames: int, *, short: bool) -> list[_Work]:
         """The next windows of the voices that need theirs within so many frames."""
-        voices = [voice for voice in self._voices if voice.end and not voice.busy]
+        longest = LONG - 1 if short else WINDOWS[-1]
+        voices = [v for v in self._voices if v.end and not v.busy and _window_size(v) <= longest]
         ahead = {voice.number: voice.end - self._needed(voice, 0) for voice in voices}
         voices.sort(key=lambda voice: ahead[voice.number])
         if not voices or ahead[voices[0].number] >= frames:
             return []
         size = _window_size(voices[0])
         near = [v for v in voices if ahead[v.number] < frames + JOIN_FRAMES and _window_size(v) == size]
-        return [self._extended(voice) for voice in near[: self._network.rows]]
+        return [self._extended(voice) for voice in near[: self._network.rows(size)]]
 
-    def _announced_work(self, rows: int | None = None) -> list[_Work]:
+    def _announced_work(self, rows: int) -> list[_Work]:
         """The first windows of as many announced notes as fit."""
         work: list[_Work] = []
         zeros = self._network.zero_states()
-        while self._announced and len(work) < (self._network.rows if rows is None else rows):
+        while self._announced and len(work) < rows:
             onset = self._announced.popleft()
             work.append(_Work(None, None, 0, 0, WINDOWS[0], onset, onset, zeros))
         return work
@@ -345,7 +358,7 @@ class KeysBank:
                 if voice not in batch and not voice.busy and voice.end and _window_size(voice) == size
                 and voice.end < self._needed(voice, samples) + self._join
             ]  # fmt: skip
-            self._write([self._extended(voice) for voice in batch[: self._network.rows]])
+            self._write([self._extended(voice) for voice in batch[: self._network.rows(size)]])
 
     def _begin(self, voices: Sequence[_Voice]) -> None:
         """First windows: those that are written already, else a batch in which announced notes take the free rows."""
@@ -362,7 +375,7 @@ class KeysBank:
                 self._append(voice, window)
         if not missing:
             return
-        zeros, rows = self._network.zero_states(), self._network.rows
+        zeros, rows = self._network.zero_states(), self._network.rows(WINDOWS[0])
         onsets = list(dict.fromkeys((voice.heard, voice.latent) for voice in missing))[:rows]
         for onset in onsets:
             if onset in self._announced:
@@ -474,6 +487,8 @@ class KeysBank:
     def _make_changes(self) -> None:
         """Let those voices change that are due; what was not foreseen is computed now, in one batch."""
         due = [voice for voice in self._voices if voice.change and voice.change.due <= voice.position]
+        if self._helped:
+            due = [voice for voice in due if not self._postponed(voice)]
         if not due:
             return
         for voice in due:
@@ -483,9 +498,18 @@ class KeysBank:
                 else:
                     self._write([self._extended(voice)])
         while late := [voice for voice in due if voice.change and not voice.change.window]:
-            self._write([self._changed(voice) for voice in late[: self._network.rows]])
+            self._write([self._changed(voice) for voice in late[: self._network.rows(WINDOWS[CHANGED])]])
         for voice in due:
             self._make_change(voice)
+
+    def _postponed(self, voice: _Voice) -> bool:
+        """Whether a change that is not ready may wait for the thread that computes it: better late than a dropout."""
+        change = voice.change
+        if change is None or change.window is not None or voice.position - change.planned >= MOST_LATE:
+            return False
+        change.due = voice.position + POSTPONED
+        self.late += 1
+        return True
 
     def _make_change(self, voice: _Voice) -> None:
         change = voice.change

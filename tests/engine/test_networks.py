@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from engine.networks.heads import BinHead, PartialHead, compress, expand
-from engine.networks.playing import CHUNK, SMALLEST_HALF, PlayingNetwork
+from engine.networks.playing import CHUNK, LONG, SMALLEST_HALF, PlayingNetwork
 from engine.networks.recurrent import LookaheadRecurrent
 from engine.networks.spectral import NetworkConfig, SpectralNetwork
 
@@ -129,19 +129,21 @@ def test_partial_heads_have_whole_numbers_of_channels_and_carriers(arguments):
         PartialHead(*arguments)
 
 
+@pytest.mark.parametrize("commit", [8, LONG])
 @pytest.mark.parametrize("exact", [True, False])
-def test_a_voice_is_written_alike_whoever_is_beside_it(exact):
+def test_a_voice_is_written_alike_whoever_is_beside_it(exact, commit):
     torch.manual_seed(3)
     network = SpectralNetwork(NetworkConfig(6, 4, 0, SMALLEST_HALF, 2, "lstm", 3)).eval().requires_grad_(False)
     playing = PlayingNetwork(network, exact=exact)
-    frames = [row.numpy() for row in torch.randn(playing.rows, 8 + 3, 6)]
+    rows = playing.rows(commit)
+    frames = [row.numpy() for row in torch.randn(rows, commit + 3, 6)]
     states = [playing.zero_states() for _ in frames]
-    whole = playing.window(frames, 8, states)
-    for order in ([0], [3, 0], [*range(playing.rows)][::-1]):
-        some = playing.window([frames[row] for row in order], 8, [states[row] for row in order])
+    whole = playing.window(frames, commit, states)
+    for order in ([0], [*range(rows)][-2:], [*range(rows)][::-1]):
+        some = playing.window([frames[row] for row in order], commit, [states[row] for row in order])
         for row, written in zip(order, some, strict=True):
             assert torch.allclose(written.raw, whole[row].raw, atol=1e-6, rtol=0)
-    wanted = network.window(torch.from_numpy(np.stack(frames)), 8, network.body.zero_states(playing.rows))[0]
+    wanted = network.window(torch.from_numpy(np.stack(frames)), commit, network.body.zero_states(rows))[0]
     error = torch.stack([written.raw for written in whole]) - wanted
     limit = -100 if playing.precision == "float32" else -35
     assert 10 * torch.log10(error.pow(2).mean() / wanted.pow(2).mean() + 1e-20) < limit
