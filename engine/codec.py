@@ -42,6 +42,10 @@ class Note:
         return replace(self, release=None)
 
 
+Heard = tuple[int, Note, int]
+"""A voice at some moment: its number, its note, and how many samples it is old."""
+
+
 def nnss_note(key: float, samples: int) -> NDArray[np.float64]:
     """nnss's two sines of one note, (samples,), n being the samples since note-on at 44.1 kHz.
 
@@ -263,6 +267,36 @@ class ScoreCodec:
         since = np.maximum(n - note.release, 0) / self.sample_rate
         fading = self.RELEASED_AMPLITUDE / (1 + np.log2(1 + since / self.CLOCK_TAU) / 3)
         return np.where(n < note.release, self.HELD_AMPLITUDE, fading)
+
+
+def two_sines(codec: NnssCodec | ScoreCodec, blocks: Sequence[tuple[int, Sequence[Heard]]]) -> Samples:
+    """The signal of successive blocks of (samples, voices that sound), one array: what the network hears, to be shown.
+
+    A voice is computed once for as long as it goes on unchanged, which is cheaper than block by block.
+    """
+    total = np.zeros(sum(samples for samples, _ in blocks), np.float32)
+    going: dict[int, tuple[Note, int, int, int]] = {}  # number -> note, its age at the start, start, length
+
+    def end(number: int) -> None:
+        note, age, start, length = going.pop(number)
+        total[start : start + length] += codec.signal(note, age, length).astype(np.float32)
+
+    begin = 0
+    for samples, voices in blocks:
+        for number in [number for number in going if number not in {voice[0] for voice in voices}]:
+            end(number)
+        for number, note, age in voices:
+            if number in going:
+                was, first, start, length = going[number]
+                if was == note and first + length == age:
+                    going[number] = note, first, start, length + samples
+                    continue
+                end(number)
+            going[number] = note, age, begin, samples
+        begin += samples
+    for number in list(going):
+        end(number)
+    return total
 
 
 @lru_cache(maxsize=256)

@@ -44,7 +44,7 @@ class LiveEngine:
         self.sample_rate = instrument.sample_rate
         self.taps: deque[Tap] = deque(maxlen=TAP_BLOCKS)
         self.tapping = False
-        """Whether `taps` is filled: the two-sine signal costs time to make."""
+        """Whether `taps` is filled."""
         self.event_delay = 0
         """Samples from the sample that is rendered at an event's moment until the event happens: constant, so that
         events keep their distances although blocks are rendered in bursts. A block's length is enough."""
@@ -128,6 +128,7 @@ class LiveEngine:
         """The next samples (samples, 2), after every wish so far."""
         synth = self._synth
         self._clock.mark(time.perf_counter(), synth.position)
+        heard = synth.heard() if self.tapping else ()
         for source in self.sources:
             for event, moment in source():
                 self._schedule(event, moment)
@@ -135,10 +136,9 @@ class LiveEngine:
         for event in self._transport.coming(samples):
             synth.announce(event)
         synth.schedule(self._transport.advance(synth.position, samples))
-        sines = synth.two_sines(samples) if self.tapping else None
         block = synth.render(samples)
-        if sines is not None:
-            self.taps.append(Tap(synth.position, block.mean(axis=1), sines))
+        if self.tapping:
+            self.taps.append(Tap(synth.position, block.mean(axis=1), heard))
         if self._recorder and not self._recorder.append(block):
             self._recorder = None
         self._publish(block)
@@ -152,6 +152,10 @@ class LiveEngine:
         if len(self._strains) > PATIENCE:
             self._strains = []
             self._shed += self._synth.shed()
+
+    def interrupted(self) -> None:
+        """The sound had a gap: from now on samples come later than they did."""
+        self._clock.reset()
 
     # --- called by the foresight (or by the render worker, where there is none) ---
 
@@ -214,6 +218,10 @@ class _Clock:
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
         self._since, self._earliest, self._before = 0.0, 0.0, 0.0
+
+    def reset(self) -> None:
+        """Forget what was; the next block tells anew."""
+        self._since = 0.0
 
     def mark(self, moment: float, sample: int) -> None:
         """A block that begins with a sample is rendered now."""

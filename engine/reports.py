@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.audio.output import OutputMeters
+from engine.codec import Heard, NnssCodec, ScoreCodec
 from engine.midi.events import Event
 
 
@@ -35,11 +36,11 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """A block as it was heard: the output (samples,), mono, and the two-sine signal (samples,) behind it."""
+    """A block as it was heard: the output (samples,), mono, and the voices behind it, for `engine.codec.two_sines`."""
 
     position: int
     output: NDArray[np.float32]
-    two_sines: NDArray[np.float32]
+    voices: tuple[Heard, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class InstrumentInfo:
     keys: range
     knobs: tuple[str, ...]
     presets: Mapping[str, Mapping[str, float]]
+    codec: NnssCodec | ScoreCodec
     precision: str
 
 

@@ -151,7 +151,8 @@ class Server:
             self._engine.send(knob(0, key, value))
         info = InstrumentInfo(
             name, instrument.name, instrument.kind, instrument.title, instrument.keys, tuple(instrument.knobs),
-            {key: dict(values) for key, values in instrument.presets.items()}, self._engine.precision,
+            {key: dict(values) for key, values in instrument.presets.items()}, instrument.model.codec,
+            self._engine.precision,
         )  # fmt: skip
         self._send("instrument", info)
 
@@ -189,7 +190,8 @@ class Server:
                 raise MusicNNError(NO_DEVICE)
             if self._searching:
                 self._say(f"{self._wanted} is not there: {found[0].title} is used until it is.", problem=True)
-            output = AudioOutput(self._engine.render, SAMPLE_RATE, self._engine.strained)
+            engine = self._engine
+            output = AudioOutput(engine.render, SAMPLE_RATE, engine.strained, engine.interrupted)
             output.open(found[0], self._block)
         except MusicNNError as error:
             self._say(str(error), problem=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.audio.limiter import LOOKAHEAD, Limiter
-from engine.codec import Note
+from engine.codec import Heard, Note
 from engine.instrument import Instrument
 from engine.knobs import KNOBS, MASTER
 from engine.midi.channel import DRUM_CHANNEL, ChannelState, Release, Silence, Start
@@ -156,9 +156,9 @@ class Synth:
             self._forget(number)
         return number is not None
 
-    def two_sines(self, samples: int) -> NDArray[np.float32]:
-        """What the network hears over the next samples, (samples,), for display."""
-        return self._bank.two_sines(samples)
+    def heard(self) -> tuple[Heard, ...]:
+        """What the network hears from now on, for display; see `engine.codec.two_sines`."""
+        return self._bank.heard()
 
     def _render_leaving(self, count: int) -> Samples | float:
         if not self._leaving:

@@ -112,13 +112,14 @@ class AudioOutput:
     """One output stream. `open` and `close` are called by one thread; `meters` may be read by any."""
 
     def __init__(
-        self, render: Callable[[int], Samples], sample_rate: int, strained: Callable[[], None] = lambda: None
-    ) -> None:
+        self, render: Callable[[int], Samples], sample_rate: int, strained: Callable[[], None] = lambda: None,
+        interrupted: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
         """`render(samples)` -> (samples, 2) at `sample_rate`; called by the worker thread alone.
 
-        `strained()` is called by it too, where a block was ready only just in time.
+        It also calls `strained()` where a block was ready only just in time, and `interrupted()` after a gap.
         """
-        self._render, self._engine_rate, self._strained = render, sample_rate, strained
+        self._render, self._engine_rate, self._strained, self._interrupted = render, sample_rate, strained, interrupted
         self.meters = OutputMeters()
         self._stop = threading.Event()
         self._worker: threading.Thread | None = None
@@ -146,8 +147,9 @@ class AudioOutput:
         self._stream = stream
         self._stop = threading.Event()
         feeder = _Feeder(
-            stream, ring, self._render, self._strained, self._engine_rate, rate, block, self._publish, self._stop
-        )
+            stream, ring, self._render, self._strained, self._interrupted, self._engine_rate, rate, block,
+            self._publish, self._stop,
+        )  # fmt: skip
         self.meters = OutputMeters(
             running=True, sample_rate=rate, block=block, device=device.title, latency_ms=feeder.latency_ms
         )
@@ -191,10 +193,11 @@ class _Feeder:
 
     def __init__(
         self, stream: Any, ring: Any, render: Callable[[int], Samples], strained: Callable[[], None],
-        engine_rate: int, rate: int, block: int, publish: Callable[[float, float, int, bool, float], None],
+        interrupted: Callable[[], None], engine_rate: int, rate: int, block: int, publish: Callable[[float, float, int, bool, float], None],
         stop: threading.Event,
     ) -> None:  # fmt: skip
-        self._stream, self._ring, self._render, self._strained = stream, ring, render, strained
+        self._stream, self._ring, self._render = stream, ring, render
+        self._strained, self._interrupted = strained, interrupted
         self._engine_rate, self._rate, self._block, self._target = engine_rate, rate, block, _ahead(block, rate)
         self._publish, self._stop = publish, stop
         self._resampler = Resampler(engine_rate, rate, CHANNELS) if rate != engine_rate else None
@@ -220,6 +223,7 @@ class _Feeder:
         self._fill()
         action = self._stream.play_ringbuffer(self._ring)
         self._stream.start()
+        self._interrupted()  # from here on samples are asked for at their rate
         while not self._stop.is_set() and self._stream.active:
             if self._target - self._ring.read_available >= self._block // 2:
                 seconds, samples = self._write_block(self._target - self._ring.read_available)
@@ -231,6 +235,7 @@ class _Feeder:
                 self._xruns += 1
                 self._fill()
                 action = self._stream.play_ringbuffer(self._ring)
+                self._interrupted()
             now = time.perf_counter()
             if now - since > METER_SECONDS and rendered:
                 self._count_missed()

@@ -33,7 +33,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.codec import Note
+from engine.codec import Heard, Note
 from engine.networks.playing import CHUNK, LONG, Flat, PlayingNetwork
 from engine.spectral import Samples
 from engine.voices.models import Content, KeysModel, Touch
@@ -268,12 +268,9 @@ class KeysBank:
             self._voices = [voice for voice in self._voices if voice.number not in ended]
         return mix, ended
 
-    def two_sines(self, samples: int) -> Samples:
-        """The sum of what the network hears over the next samples, (samples,); to be shown, not heard."""
-        total = np.zeros(samples)
-        for voice in self._voices:
-            total += self._model.codec.signal(voice.heard, voice.position, samples)
-        return total.astype(np.float32)
+    def heard(self) -> tuple[Heard, ...]:
+        """What the network hears from now on: of every voice its number, its note, and the samples since its onset."""
+        return tuple((voice.number, voice.heard, voice.position) for voice in self._voices)
 
     # --- what the network writes ---
 

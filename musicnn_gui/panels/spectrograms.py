@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
+from engine.codec import two_sines
 from engine.description import SAMPLE_RATE
 from musicnn_gui.session import Session
 from musicnn_gui.widgets.spectrogram import SpectrogramView
@@ -27,9 +28,11 @@ class SpectrogramsPanel(QWidget):
         layout.addWidget(self.output)
 
     def advance(self) -> None:
-        """Take what was heard since the last call; the engine makes the two-sine signal only while it is seen."""
+        """Take what was heard since the last call; the engine sends it only while it is seen."""
         self._session.engine.tapping = self.isVisible()
         taps = self._session.taps()
         if taps:
             self.output.push(np.concatenate([tap.output for tap in taps]))
-            self.sines.push(np.concatenate([tap.two_sines for tap in taps]))
+            instrument = self._session.instrument
+            if instrument is not None:
+                self.sines.push(two_sines(instrument.codec, [(len(tap.output), tap.voices) for tap in taps]))

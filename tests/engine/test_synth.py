@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.audio.limiter import LOOKAHEAD
+from engine.codec import Note, two_sines
 from engine.instrument import Instrument
 from engine.knobs import KNOBS, LATENT
 from engine.midi.events import bend, control, knob, note_off, note_on, panic
@@ -233,16 +236,21 @@ def test_nnss_plays_with_any_block_size_too(tiny_bins):
     assert np.abs(render(tiny_bins, score, 9000, 77, live=True) - wanted).max() < 1e-4
 
 
-def test_the_two_sines_are_those_of_the_sounding_notes(tiny):
-    synth = Synth(tiny)
-    synth.schedule([note_on(0, 60, 90)])
-    synth.render(256)
-    shown = synth.two_sines(500)
-    wanted = tiny.model.codec.signal(tiny.model.codec and _note(60, 90), 256, 500)
-    assert np.allclose(shown, wanted, atol=1e-6)
-
-
-def _note(key, velocity):
-    from engine.codec import Note
-
-    return Note(key, velocity)
+def test_what_the_network_hears_can_be_shown_block_by_block(tiny):
+    """The voices of successive blocks become the signal that one long block would have."""
+    synth, codec = Synth(tiny), tiny.model.codec
+    synth.schedule([note_on(0, 60, 90), note_on(300, 67, 50), note_off(900, 60)])
+    blocks = []
+    for samples in (256, 100, 344, 1200, 600):
+        blocks.append((samples, synth.heard()))
+        synth.render(samples)
+    shown = two_sines(codec, blocks)
+    assert len(shown) == 2500
+    first, second = Note(60, 90), Note(67, 50)
+    assert not shown[:256].any()  # a note is shown from the next block on
+    assert np.allclose(shown[256:356], codec.signal(first, 256, 100), atol=1e-6)
+    both = codec.signal(first, 356, 344) + codec.signal(second, 56, 344)
+    assert np.allclose(shown[356:700], both, atol=1e-6)
+    both = codec.signal(replace(first, release=900), 1900, 600) + codec.signal(second, 1600, 600)
+    assert np.allclose(shown[1900:], both, atol=1e-6)
+    assert len(two_sines(codec, [])) == 0
