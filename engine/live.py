@@ -31,7 +31,7 @@ from engine.voices.keys import AHEAD_FRAMES, URGENT_FRAMES
 TAP_BLOCKS = 512
 MOST_WISHES = 4096  # that may wait for the render worker; more are dropped
 CLOCK_SECONDS = 1.0
-IDLE_SECONDS = 0.001  # between two looks of the foresight for work
+IDLE_SECONDS = 0.002  # between two looks of the foresight for work
 RELIEF_SECONDS, PATIENCE = 0.25, 4
 """For how long there is less speculation after the render worker was late, and how often it may be in that time."""
 PEAK_FALL = 0.9995  # of the meter's peak, a sample-rate independent fall per block of 64 samples
@@ -164,6 +164,10 @@ class LiveEngine:
         relieved = self._relief and time.perf_counter() < self._relief
         return self._synth.look_ahead(URGENT_FRAMES if relieved else AHEAD_FRAMES, short=short)
 
+    def wait_for_events(self, seconds: float) -> None:
+        """Until there may be something short to compute, but not longer than so long."""
+        self._synth.wait_for_events(seconds)
+
     # --- below: the render worker alone ---
 
     def _wish(self, wish: Callable[[], None]) -> None:
@@ -266,7 +270,11 @@ class Foresight:
     def _run(self, short: bool) -> None:
         prepare_thread(FORESIGHT)
         while not self._stop.is_set():
-            if not self._engine.look_ahead(short=short):
+            if self._engine.look_ahead(short=short):
+                continue
+            if short:
+                self._engine.wait_for_events(IDLE_SECONDS)
+            else:
                 time.sleep(IDLE_SECONDS)
 
 

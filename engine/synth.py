@@ -139,6 +139,10 @@ class Synth:
         """Compute a piece of the future, see `KeysBank.look_ahead`; the one method that any thread may call."""
         return self._bank.look_ahead(frames, short=short)
 
+    def wait_for_events(self, seconds: float) -> None:
+        """Until there may be a new piece of the future to compute, but not longer than so long."""
+        self._bank.wait_for_events(seconds)
+
     def prepare(self, key: int) -> None:
         """Make the tables that a key needs, which the first note on it would wait for."""
         model = self.instrument.model

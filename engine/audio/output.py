@@ -39,7 +39,7 @@ CHANNELS = 2
 AHEAD_SECONDS, LEAST_AHEAD = 0.008, 2
 """What the ring holds, and at least so many blocks: a new note's first frames take the network 4 to 6 ms."""
 CLOSE_SECONDS = 2.0
-SWITCH_INTERVAL = 0.0005  # seconds after which a busy Python thread must let the worker in
+SWITCH_INTERVAL = 0.0001  # seconds after which a busy Python thread must let the worker in
 METER_SECONDS = 1.0
 
 
@@ -193,7 +193,8 @@ class _Feeder:
 
     def __init__(
         self, stream: Any, ring: Any, render: Callable[[int], Samples], strained: Callable[[], None],
-        interrupted: Callable[[], None], engine_rate: int, rate: int, block: int, publish: Callable[[float, float, int, bool, float], None],
+        interrupted: Callable[[], None], engine_rate: int, rate: int, block: int,
+        publish: Callable[[float, float, int, bool, float], None],
         stop: threading.Event,
     ) -> None:  # fmt: skip
         self._stream, self._ring, self._render = stream, ring, render

@@ -167,6 +167,7 @@ class KeysBank:
         self._touches: dict[int, Touch] = {}
         self._lock = threading.Lock()
         self._done = threading.Condition(self._lock)
+        self._new_work = threading.Condition(self._lock)
         self._onsets: OrderedDict[tuple[Note, tuple[float, ...]], _Window] = OrderedDict()
         self._announced: deque[tuple[Note, tuple[float, ...]]] = deque(maxlen=KEPT_ONSETS // 2)
         self._helped, self._renderer = False, 0  # does another thread look ahead of the one that renders?
@@ -190,6 +191,7 @@ class KeysBank:
         with self._lock:
             if onset not in self._onsets and onset not in self._announced and onset not in self._onsets_busy:
                 self._announced.append(onset)
+                self._new_work.notify()
 
     def _heard(self, key: int, velocity: float) -> Note:
         return Note(min(max(key, self._keys[0]), self._keys[-1]), velocity)
@@ -294,6 +296,12 @@ class KeysBank:
                 self._take(work)
                 self._done.notify_all()
         return True
+
+    def wait_for_events(self, seconds: float) -> None:
+        """Until a note is announced or let go, but not longer than so long."""
+        with self._lock:
+            if not self._announced:
+                self._new_work.wait(seconds)
 
     def _of_events(self) -> list[_Work]:
         """Onsets that are announced; else changes that are due soon."""
@@ -454,6 +462,7 @@ class KeysBank:
         wait = LONGEST_WAIT
         for voice in self._voices:
             if voice.let_go:
+                self._new_work.notify()
                 voice.let_go = False
                 released = {"release": voice.position}
                 voice.note = replace(voice.note, **released)  # what it is; what it sounds like follows
