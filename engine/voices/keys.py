@@ -117,6 +117,7 @@ class _Voice:
     sums: Samples = field(default_factory=lambda: np.zeros((2, 0), np.float32))  # from `position` on
     fade: int | None = None  # samples left of a silenced voice
     end: int = 0  # first frame that the network has not written
+    silent: bool = False
     let_go: bool = False  # by an event at `position` that is not worked in yet
     change: _Change | None = None
     busy: bool = False  # another thread has its next window written
@@ -256,18 +257,25 @@ class KeysBank:
     def _render(self, samples: int) -> tuple[Samples, list[int]]:
         mix = np.zeros((2, samples), np.float32)
         self._compute(samples)
+        over = False
         for voice in self._voices:
-            self._sum(voice, samples)
+            needed = self._needed(voice, samples)
+            if voice.summed < needed:
+                self._sum(voice, needed)
+                voice.silent = self._is_silent(voice)
+                over |= voice.silent
             part = voice.sums[:, :samples]
             if voice.fade is not None:
                 part = part * _fade_out(voice.fade, samples)
                 voice.fade -= samples
+                over |= voice.fade <= 0
             mix += part
             voice.sums = voice.sums[:, samples:]
             voice.position += samples
-        ended = [voice.number for voice in self._voices if self._is_over(voice)]
-        if ended:
-            self._voices = [voice for voice in self._voices if voice.number not in ended]
+        if not over:
+            return mix, []
+        ended = [voice.number for voice in self._voices if _is_over(voice)]
+        self._voices = [voice for voice in self._voices if voice.number not in ended]
         return mix, ended
 
     def heard(self) -> tuple[Heard, ...]:
@@ -557,9 +565,9 @@ class KeysBank:
 
     # --- what is heard of it ---
 
-    def _sum(self, voice: _Voice, samples: int) -> None:
-        """Add the stretches that begin within the next samples."""
-        model, needed = self._model, self._needed(voice, samples)
+    def _sum(self, voice: _Voice, needed: int) -> None:
+        """Add the stretches of all frames before one."""
+        model = self._model
         while voice.summed < needed:
             if voice.stretches is None:
                 self._make_stretches(voice)
@@ -592,11 +600,12 @@ class KeysBank:
         touch = self._touch_of(voice.channel)
         return replace(touch, semitones=np.repeat(touch.semitones, frames))
 
-    def _is_over(self, voice: _Voice) -> bool:
-        if voice.fade is not None:
-            return voice.fade <= 0
+    def _is_silent(self, voice: _Voice) -> bool:
+        """Whether all that is known of a voice's future is too soft to be heard."""
+        if voice.summed <= LONGEST_ATTACK:
+            return False
         ahead = [window.level for window in voice.windows if window.end > voice.summed - 4]
-        return voice.summed > LONGEST_ATTACK and bool(ahead) and max(ahead) < SILENT
+        return bool(ahead) and max(ahead) < SILENT
 
     def _victim(self) -> _Voice:
         """Whom to end for a new note: a released voice before a held one, the softest first."""
@@ -611,6 +620,10 @@ class KeysBank:
 
 def _window_size(voice: _Voice) -> int:
     return WINDOWS[min(voice.schedule, len(WINDOWS) - 1)]
+
+
+def _is_over(voice: _Voice) -> bool:
+    return voice.silent if voice.fade is None else voice.fade <= 0
 
 
 def _add(voice: _Voice, stretch: Samples, offset: int) -> None:
