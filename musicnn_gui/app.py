@@ -24,6 +24,8 @@ from musicnn_gui.settings import Settings, settings_path
 from musicnn_gui.theme import apply_theme
 from musicnn_gui.window import MainWindow
 
+log = logging.getLogger(__name__)
+
 LOG_BYTES = 1_000_000
 INTERRUPT_MS = 200
 METERS_MS = 500
@@ -79,6 +81,7 @@ def run(options: PlayOptions) -> int:
             session.engine.play()
 
     session.ready.connect(ready)
+    session.message.connect(lambda text, problem: log.info("said: %s", text))
     meters = _MetersFile(options.meters, session) if options.meters is not None else None
     # A Python signal handler runs only when Python code does: the timer lets Ctrl+C through.
     signal.signal(signal.SIGINT, lambda *_: window.close())
@@ -117,6 +120,7 @@ class _MetersFile:
             "xruns": meters.xruns if meters else 0, "dropped": snapshot.dropped, "late": snapshot.late,
             "shed": snapshot.shed, "latency_ms": self._session.latency_ms, "voices": snapshot.voices,
             "playing": snapshot.playing, "score_position": snapshot.score_position,
+            "midi": self._session.midi_connected,
             "rss_mb": self._session.engine.rss_mb + rss_mb(), "window_rss_mb": rss_mb(),
         }  # fmt: skip
         self._file.write(json.dumps(row) + "\n")

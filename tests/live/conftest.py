@@ -15,15 +15,20 @@ PERIOD = 256
 START_SECONDS = 60.0
 
 
+def start_jackd(name="", rate=RATE):
+    """Start a server; return its process and its name."""
+    if shutil.which("jackd") is None:
+        pytest.skip("jackd is not installed: no sound server to play through")
+    name = name or f"musicnn-{uuid.uuid4().hex[:8]}"
+    environment = os.environ | {"JACK_NO_AUDIO_RESERVATION": "1"}
+    command = ["jackd", "-n", name, "--no-realtime", "-d", "dummy", "-r", str(rate), "-p", str(PERIOD)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL), name
+
+
 @pytest.fixture(scope="module")
 def jack_server():
     """Name of a server of our own; whatever else runs on the machine is left alone."""
-    if shutil.which("jackd") is None:
-        pytest.skip("jackd is not installed: no sound server to play through")
-    name = f"musicnn-{uuid.uuid4().hex[:8]}"
-    environment = os.environ | {"JACK_NO_AUDIO_RESERVATION": "1"}
-    command = ["jackd", "-n", name, "--no-realtime", "-d", "dummy", "-r", str(RATE), "-p", str(PERIOD)]
-    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server, name = start_jackd()
     yield name
     server.terminate()
     server.wait(10)
@@ -81,11 +86,12 @@ class Player:
         if self.recording:
             self.blocks.append(np.stack([ear.get_array().copy() for ear in self.ears], axis=1))
 
-    def connect(self):
-        """Wait for the program's ports and plug in."""
+    def connect(self, keys=True):
+        """Wait for the program's ports and plug in; without `keys` the program listens to ours by itself."""
         own = {port.name for port in (self.midi, *self.ears)}
-        keys = self._find(lambda p: p.is_midi and p.is_input and "MusicNN" in p.name, own, 1)
-        self.client.connect(self.midi, keys[0])
+        if keys:
+            found = self._find(lambda p: p.is_midi and p.is_input and p.name.endswith(":MusicNN"), own, 1)
+            self.client.connect(self.midi, found[0])
         # The program plugs itself into the speakers; whoever feeds those is the program.
         speakers = self.client.get_ports(is_audio=True, is_input=True, is_physical=True)
         for ear, speaker in zip(self.ears, speakers, strict=False):
