@@ -34,10 +34,11 @@ log = logging.getLogger(__name__)
 # Asking JACK whether it is there must not start a server.
 os.environ.setdefault("JACK_NO_START_SERVER", "1")
 
-BLOCK_SIZES = (64, 128, 256, 512, 1024)
 CHANNELS = 2
-AHEAD_SECONDS, LEAST_AHEAD = 0.008, 2
-"""What the ring holds, and at least so many blocks: a new note's first frames take the network 4 to 6 ms."""
+AHEAD = {64: 8, 128: 4, 256: 3, 512: 2, 1024: 2}
+"""Blocks that the ring holds: over 10 ms. A new note's first frames take the network 4 to 6 ms, and now and then the
+system keeps a thread waiting for as long."""
+BLOCK_SIZES = tuple(AHEAD)
 CLOSE_SECONDS = 2.0
 SWITCH_INTERVAL = 0.0001  # seconds after which a busy Python thread must let the worker in
 METER_SECONDS = 1.0
@@ -181,7 +182,7 @@ class AudioOutput:
         except sounddevice.PortAudioError:
             pass
         stream = rtmixer.Mixer(device=device.index, channels=CHANNELS, samplerate=rate, blocksize=block, latency="low")
-        return stream, rtmixer.RingBuffer(4 * CHANNELS, 1 << (4 * _ahead(block, rate)).bit_length()), rate
+        return stream, rtmixer.RingBuffer(4 * CHANNELS, 1 << (4 * AHEAD[block] * block).bit_length()), rate
 
     def _publish(self, load: float, worst: float, xruns: int, alive: bool, latency_ms: float) -> None:
         now = self.meters
@@ -199,7 +200,7 @@ class _Feeder:
     ) -> None:  # fmt: skip
         self._stream, self._ring, self._render = stream, ring, render
         self._strained, self._interrupted = strained, interrupted
-        self._engine_rate, self._rate, self._block, self._target = engine_rate, rate, block, _ahead(block, rate)
+        self._engine_rate, self._rate, self._block, self._target = engine_rate, rate, block, AHEAD[block] * block
         self._publish, self._stop = publish, stop
         self._resampler = Resampler(engine_rate, rate, CHANNELS) if rate != engine_rate else None
         self._xruns, self._counted = 0, None
@@ -271,11 +272,6 @@ class _Feeder:
             self._counted = None
         if self._counted is None:
             self._counted = self._stream.fetch_and_reset_stats()
-
-
-def _ahead(block: int, rate: int) -> int:
-    """Samples that the ring is kept filled with."""
-    return block * max(LEAST_AHEAD, -(-round(AHEAD_SECONDS * rate) // block))
 
 
 def _close_quietly(stream: Any) -> None:
