@@ -239,9 +239,28 @@ class ScoreCodec:
         """Spectra (count, bins) by the definition."""
         if count <= 0:
             return np.zeros((0, self.stft.bins), np.complex64)
-        samples = self.signal(note, self.frame_start(first), (count - 1) * self.stft.hop + self.stft.length)
-        view = np.lib.stride_tricks.sliding_window_view(samples.astype(np.float32), self.stft.length)
+        start, length = self.frame_start(first), (count - 1) * self.stft.hop + self.stft.length
+        samples = self._quick_signal(note, start, length)
+        if samples is None:
+            samples = self.signal(note, start, length).astype(np.float32)
+        view = np.lib.stride_tricks.sliding_window_view(samples, self.stft.length)
         return self.stft.transform(view[:: self.stft.hop])
+
+    def _quick_signal(self, note: Note, start: int, count: int) -> Samples | None:
+        """`signal` from tables, five times as fast: a release is waited for. None where they end."""
+        end = start + count
+        if end > TABLE_SAMPLES or note.key != int(note.key):
+            return None
+        begin = max(start, 0)
+        clock = self.HELD_AMPLITUDE * _clock_sine(self)[begin:end]
+        if note.release is not None and note.release < end:
+            held = max(note.release, begin)
+            fading = _fading(self)[held - note.release : end - note.release]
+            clock[held - begin :] *= fading / np.float32(self.HELD_AMPLITUDE)
+        hop = self.stft.hop
+        period = np.float32(0.25 + 0.75 * note.velocity / 127) * _note_period(self, int(note.key))
+        clock += np.resize(np.roll(period, -(begin % hop)), len(clock))
+        return clock if start >= 0 else np.concatenate([np.zeros(-start, np.float32), clock])
 
     def _steady(self, note: Note, first: int, count: int) -> NDArray[np.complex64]:
         """The same for held frames, from tables: a constant for the key, a row for each age."""
@@ -297,6 +316,29 @@ def two_sines(codec: NnssCodec | ScoreCodec, blocks: Sequence[tuple[int, Sequenc
     for number in list(going):
         end(number)
     return total
+
+
+TABLE_SAMPLES = 1 << 20  # 24 s at 44.1 kHz
+
+
+@lru_cache(maxsize=4)
+def _clock_sine(codec: ScoreCodec) -> Samples:
+    """The clock sine at amplitude 1 from the onset on, (TABLE_SAMPLES,)."""
+    return np.sin(codec._clock_phase(np.arange(TABLE_SAMPLES) / codec.sample_rate)).astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def _fading(codec: ScoreCodec) -> Samples:
+    """The clock sine's amplitude from the release on, (TABLE_SAMPLES,)."""
+    gain = codec._clock_gain(Note(0, 1, 0), np.arange(TABLE_SAMPLES))
+    return np.asarray(gain, np.float32)
+
+
+@lru_cache(maxsize=256)
+def _note_period(codec: ScoreCodec, key: int) -> Samples:
+    """One hop of a note sine of amplitude 1, (hop,): it comes again in every hop."""
+    n = np.arange(codec.stft.hop)
+    return np.sin(2 * np.pi * ((key * n / codec.stft.hop) % 1)).astype(np.float32)
 
 
 @lru_cache(maxsize=256)

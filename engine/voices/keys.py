@@ -94,6 +94,7 @@ class _Change:
     window: _Window | None = None  # once it is computed
     busy: bool = False  # another thread computes it
     planned: int = 0  # what `due` was at first
+    call: int = 0  # of `render`, in which it was begun
 
     def __post_init__(self) -> None:
         self.planned = self.due
@@ -171,6 +172,7 @@ class KeysBank:
         self._new_work = threading.Condition(self._lock)
         self._onsets: OrderedDict[tuple[Note, tuple[float, ...]], _Window] = OrderedDict()
         self._announced: deque[tuple[Note, tuple[float, ...]]] = deque(maxlen=KEPT_ONSETS // 2)
+        self._calls = 0
         self._helped, self._renderer = False, 0  # does another thread look ahead of the one that renders?
         self.late = 0
         """Changes that were put off because they were not ready."""
@@ -244,6 +246,7 @@ class KeysBank:
         ended: list[int] = []
         left = samples
         self._renderer = threading.get_ident()
+        self._calls += 1
         with self._lock:
             while left or not parts:
                 self._make_changes()
@@ -480,6 +483,7 @@ class KeysBank:
             elif voice.change is None:
                 wait = min(wait, self._begin_turn(voice))
             if voice.change is not None:
+                voice.change.call = voice.change.call or self._calls
                 wait = min(wait, voice.change.due - voice.position)
         return wait
 
@@ -521,6 +525,8 @@ class KeysBank:
         change = voice.change
         if change is None or change.window is not None or voice.position - change.planned >= MOST_LATE:
             return False
+        if change.call == self._calls and not change.busy:
+            return False  # the block is longer than the LEAD: nobody else has had the time for it
         change.due = voice.position + POSTPONED
         self.late += 1
         return True

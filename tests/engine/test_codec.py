@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.codec import NnssCodec, Note, ScoreCodec, nnss_note, nnss_signal
+from engine.codec import TABLE_SAMPLES, NnssCodec, Note, ScoreCodec, nnss_note, nnss_signal
 from engine.spectral import Stft, denormalise_power
 from engine.units import cents_between
 from training.metrics import pitch_cents
@@ -175,3 +175,15 @@ def test_linear_oversampling_droops_as_the_original_does_and_exact_does_not():
         codec = NnssCodec(Stft(4096, 512), oversampling=times, interpolation=interpolation)
         level = 2 * abs((codec.oversample(sine) * carrier)[inner].mean())
         assert 20 * np.log10(level) == pytest.approx(wanted_db, abs=0.02)
+
+
+@pytest.mark.parametrize("start", [-700, 0, 5000, TABLE_SAMPLES - 2000, TABLE_SAMPLES - 100])
+@pytest.mark.parametrize("release", [None, 3000, 5500, TABLE_SAMPLES - 1500])
+def test_tables_give_the_signal(start, release):
+    codec = ScoreCodec(Stft(1024, 256), 44_100)
+    note = Note(61, 77, release)
+    quick = codec._quick_signal(note, start, 1500)
+    if start + 1500 > TABLE_SAMPLES:
+        assert quick is None
+    else:
+        assert np.abs(quick - codec.signal(note, start, 1500)).max() < 2e-6
