@@ -165,8 +165,8 @@ class EngineClient:
         self._command("load", self._instrument, self._next_knobs)
         self._command("open_score", self._score)
         self._command("tap", self._tapping)
+        self._command("open_midi", self._port)  # before the sound: rtmidi holds the interpreter while it opens
         self._command("open_output", *self._output)
-        self._command("open_midi", self._port)
         threading.Thread(target=self._read, args=(self._pipe,), name="engine reader", daemon=True).start()
 
     def _command(self, name: str, *arguments: object) -> None:

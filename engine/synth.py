@@ -21,6 +21,7 @@ from engine.voices.keys import AHEAD_FRAMES, KeysBank
 from engine.voices.models import Touch, channel_gains, soft_gain
 
 CHANNELS = 16
+SHORT_BLOCK = 160  # samples; there is no time to wait for anything in one
 MIN_NOTE_SECONDS = 0.01  # FluidSynth's: a shorter note is held that long
 VOLUME_RAMP_SECONDS = 0.01
 VIBRATO_HZ = 5.5
@@ -120,11 +121,12 @@ class Synth:
     def render(self, samples: int) -> Samples:
         """The next samples, (samples, 2)."""
         out = np.zeros((2, samples), np.float32)
+        self._bank.patient = samples > SHORT_BLOCK
         done = 0
         while done < samples:
             self._happen()
             count = min(samples - done, self._until_next())
-            part, ended = self._bank.render(count)
+            part, ended = self._bank.render(count, samples - done)
             for number in ended:
                 self._forget(number)
             part += self._render_leaving(count)

@@ -726,7 +726,7 @@ class _Stage:
         """What went wrong since `begin`, by the program's count, the server's notices and its log."""
         last = self.program.row()
         since = self.since()
-        counted = {name: last[name] - self._first.get(name, 0) for name in ("xruns", "dropped", "shed")}
+        counted = {name: last[name] - self._first.get(name, 0) for name in ("xruns", "dropped", "late", "shed")}
         lines = {name: count - self._lines_before[name] for name, count in self._server.xruns().items()}
         return counted | {
             "xruns_tester": self.tester.xruns - self._xruns_before,

@@ -51,8 +51,8 @@ JOIN_FRAMES = WINDOWS[-1] // 2
 """A voice that needs its next window within so many frames joins a batch: the same frames, only earlier."""
 AHEAD_FRAMES, URGENT_FRAMES = 20, 8
 """How far `look_ahead` goes, and how far where there is too much to do."""
-POSTPONED, MOST_LATE = 64, 2048
-"""Samples by which a change is put off that is not ready in time, and how often that is done."""
+MOST_LATE = 2048
+"""Samples for which a change is put off at most that is not ready in time."""
 TURN_SAMPLES = 1024
 """Between two looks at knobs that the network hears, 23 ms: each costs a window of every voice."""
 CROSSFADE = 128
@@ -94,7 +94,6 @@ class _Change:
     window: _Window | None = None  # once it is computed
     busy: bool = False  # another thread computes it
     planned: int = 0  # what `due` was at first
-    call: int = 0  # of `render`, in which it was begun
 
     def __post_init__(self) -> None:
         self.planned = self.due
@@ -172,8 +171,10 @@ class KeysBank:
         self._new_work = threading.Condition(self._lock)
         self._onsets: OrderedDict[tuple[Note, tuple[float, ...]], _Window] = OrderedDict()
         self._announced: deque[tuple[Note, tuple[float, ...]]] = deque(maxlen=KEPT_ONSETS // 2)
-        self._calls = 0
+        self._left = 0  # samples of the block that are still to be rendered
         self._helped, self._renderer = False, 0  # does another thread look ahead of the one that renders?
+        self.patient = True
+        """Whether there is time to wait for a change that another thread computes; else it is put off."""
         self.late = 0
         """Changes that were put off because they were not ready."""
         self._onsets_busy: set[tuple[Note, tuple[float, ...]]] = set()
@@ -240,15 +241,18 @@ class KeysBank:
             if voice.channel == channel:
                 voice.stretches, voice.batch = None, 0
 
-    def render(self, samples: int) -> tuple[Samples, list[int]]:
-        """The next samples (2, samples), and the numbers of the notes that have ended in them."""
+    def render(self, samples: int, left_in_block: int | None = None) -> tuple[Samples, list[int]]:
+        """The next samples (2, samples), and the numbers of the notes that have ended in them.
+
+        left_in_block: samples from here to the end of the block that these are a part of, if it goes on.
+        """
         parts: list[Samples] = []
         ended: list[int] = []
         left = samples
         self._renderer = threading.get_ident()
-        self._calls += 1
         with self._lock:
             while left or not parts:
+                self._left = (samples if left_in_block is None else left_in_block) - (samples - left)
                 self._make_changes()
                 count = min(left, self._begin_changes())
                 part, gone = self._render(count)
@@ -483,7 +487,6 @@ class KeysBank:
             elif voice.change is None:
                 wait = min(wait, self._begin_turn(voice))
             if voice.change is not None:
-                voice.change.call = voice.change.call or self._calls
                 wait = min(wait, voice.change.due - voice.position)
         return wait
 
@@ -525,9 +528,9 @@ class KeysBank:
         change = voice.change
         if change is None or change.window is not None or voice.position - change.planned >= MOST_LATE:
             return False
-        if change.call == self._calls and not change.busy:
-            return False  # the block is longer than the LEAD: nobody else has had the time for it
-        change.due = voice.position + POSTPONED
+        if self.patient:
+            return False
+        change.due = voice.position + max(self._left, 1)  # to the next block
         self.late += 1
         return True
 
