@@ -60,7 +60,7 @@ class PlayingNetwork:
         self._network = copy.deepcopy(network).bfloat16() if self._half else network
         self._padding = self._numbers(torch.zeros(ROWS, config.hidden))
         self._cells = {rows: self._make_cells(rows) for rows in ((1, ROWS) if self._half else (ROWS,))}
-        self._runs: dict[int, Callable[..., tuple[Tensor, ...]]] = {}
+        self._runs: dict[tuple[int, int], Callable[..., tuple[Tensor, ...]]] = {}
         self._tracing = threading.Lock()
 
     @property
@@ -73,9 +73,12 @@ class PlayingNetwork:
         """Frames of future that a window needs."""
         return self._network.config.context
 
-    def rows(self, commit: int) -> int:
-        """How many voices `window` takes at once: short windows are waited for, and one voice is done soonest."""
-        return 1 if self._half and commit < LONG else ROWS
+    def rows(self, commit: int, *, together: bool = False) -> int:
+        """How many voices `window` takes at once: short windows are waited for, and one voice is done soonest.
+
+        together: of voices that change at the same moment.
+        """
+        return 1 if self._half and commit < LONG and not together else ROWS
 
     def _make_cells(self, rows: int) -> list[tuple[Cell, Cell]]:
         packed = _packed(self._network, rows) if self._network.config.cell == "lstm" else None
@@ -85,36 +88,38 @@ class PlayingNetwork:
         """One voice's states before its first frame."""
         return [self._padding[:1]] * sum(len(state) for state in self._network.body.zero_states(1))
 
-    def window(self, frames: Sequence[NDArray[np.float32]], commit: int, states: Sequence[Flat]) -> list[Written]:
+    def window(
+        self, frames: Sequence[NDArray[np.float32]], commit: int, states: Sequence[Flat], *, together: bool = False
+    ) -> list[Written]:
         """The next window of each voice: its input (commit + context, features), and the states before it."""
         voices = len(frames)
-        rows = self.rows(commit) if self._half else voices
+        rows = self.rows(commit, together=together) if self._half else voices
         x = np.zeros((len(frames[0]), rows, frames[0].shape[1]), np.float32)
         for row, one in enumerate(frames):
             x[:, row] = one
         padding = [self._padding[: rows - voices]] if rows > voices else []
         with torch.inference_mode():
             before = [torch.cat([*parts, *padding]) for parts in zip(*states, strict=True)]
-            raw, *rest = self._run(commit)(torch.from_numpy(x), *before)
+            raw, *rest = self._run(commit, self.rows(commit, together=together))(torch.from_numpy(x), *before)
             borders = [rest[i : i + len(before)] for i in range(0, len(rest), len(before))]
             return [
                 Written(raw[:, row], [states[row], *([part[row : row + 1] for part in border] for border in borders)])
                 for row in range(voices)
             ]
 
-    def _run(self, commit: int) -> Callable[..., tuple[Tensor, ...]]:
+    def _run(self, commit: int, rows: int) -> Callable[..., tuple[Tensor, ...]]:
         """Windows of a size as one call into torch, which lets the interpreter go once and for all of it.
 
         A window is some fifty operations. Each that is called from Python waits for the interpreter afterwards, and
         beside a thread that is busy in Python that makes 20 ms of 5. The numbers are the same to the last bit.
         """
         with self._tracing:
-            if commit not in self._runs:
-                self._runs[commit] = self._traced(commit)
-            return self._runs[commit]
+            if (commit, rows) not in self._runs:
+                self._runs[commit, rows] = self._traced(commit, rows)
+            return self._runs[commit, rows]
 
-    def _traced(self, commit: int) -> Callable[..., tuple[Tensor, ...]]:
-        rows, config = self.rows(commit), self._network.config
+    def _traced(self, commit: int, rows: int) -> Callable[..., tuple[Tensor, ...]]:
+        config = self._network.config
         run = partial(_window, self._network, self._cells[rows], commit)
         x = torch.zeros(commit + self.context, rows, config.features)
         states = [self._padding[:rows]] * len(self.zero_states())

@@ -55,6 +55,8 @@ MOST_LATE = 2048
 """Samples for which a change is put off at most that is not ready in time."""
 TURN_SAMPLES = 1024
 """Between two looks at knobs that the network hears, 23 ms: each costs a window of every voice."""
+TOGETHER = 4
+"""So many keys that are let go at the same sample, by a pedal mostly, are computed as one batch."""
 CROSSFADE = 128
 FADE = 256  # samples in which a silenced voice ends
 SILENT = 3e-5  # amplitude, under -90 dB, that ends a voice
@@ -91,6 +93,7 @@ class _Change:
     note: Note
     heard: Note
     latent: tuple[float, ...]
+    together: bool = False  # with others at the same moment: computed in one batch
     window: _Window | None = None  # once it is computed
     busy: bool = False  # another thread computes it
     planned: int = 0  # what `due` was at first
@@ -312,6 +315,15 @@ class KeysBank:
                 self._done.notify_all()
         return True
 
+    def _changes(self, voices: Sequence[_Voice]) -> list[_Work]:
+        """Work for the first of these voices' changes, and for as many more as are computed with it."""
+        if not voices:
+            return []
+        first = voices[0].change
+        together = first is not None and first.together
+        fitting = [voice for voice in voices if voice.change and voice.change.together == together]
+        return [self._changed(v) for v in fitting[: self._network.rows(WINDOWS[CHANGED], together=together)]]
+
     def wait_for_events(self, seconds: float) -> None:
         """Until a note is announced or let go, but not longer than so long."""
         with self._lock:
@@ -328,7 +340,7 @@ class KeysBank:
             and 0 < voice.end >= voice.change.border
         ]  # fmt: skip
         changing.sort(key=lambda voice: voice.change.due - voice.position if voice.change else 0)
-        return [self._changed(voice) for voice in changing[: self._network.rows(WINDOWS[CHANGED])]]
+        return self._changes(changing)
 
     def _of_time(self, frames: int, *, short: bool) -> list[_Work]:
         """The next windows of the voices that need theirs within so many frames."""
@@ -445,8 +457,9 @@ class KeysBank:
             if led:
                 inputs = np.concatenate([model.inputs(one.before[0], one.first, led, one.before[1]), inputs])
             frames.append(inputs)
+        together, states = bool(work[0].change and work[0].change.together), [one.states for one in work]
         with torch.inference_mode():
-            for one, written in zip(work, network.window(frames, size, [one.states for one in work]), strict=True):
+            for one, written in zip(work, network.window(frames, size, states, together=together), strict=True):
                 content = model.decode(written.raw, *one.heard)
                 level = model.level(content[one.begin - one.first :])
                 one.window = _Window(one.first, one.begin, content, written.states, level)
@@ -475,6 +488,7 @@ class KeysBank:
     def _begin_changes(self) -> int:
         """Note what has happened to the voices since the last samples; return the samples until the next change."""
         wait = LONGEST_WAIT
+        together = sum(voice.let_go for voice in self._voices) >= TOGETHER
         for voice in self._voices:
             if voice.let_go:
                 self._new_work.notify()
@@ -483,7 +497,7 @@ class KeysBank:
                 voice.note = replace(voice.note, **released)  # what it is; what it sounds like follows
                 heard = replace(voice.heard, **released)
                 border = self._model.codec.first_frame_of(voice.position)
-                voice.change = _Change(voice.position + LEAD, border, voice.note, heard, voice.latent)
+                voice.change = _Change(voice.position + LEAD, border, voice.note, heard, voice.latent, together)
             elif voice.change is None:
                 wait = min(wait, self._begin_turn(voice))
             if voice.change is not None:
@@ -519,7 +533,7 @@ class KeysBank:
                 else:
                     self._write([self._extended(voice)])
         while late := [voice for voice in due if voice.change and not voice.change.window]:
-            self._write([self._changed(voice) for voice in late[: self._network.rows(WINDOWS[CHANGED])]])
+            self._write(self._changes(late))
         for voice in due:
             self._make_change(voice)
 
