@@ -21,7 +21,7 @@ from engine.voices.keys import AHEAD_FRAMES, KeysBank
 from engine.voices.models import Touch, channel_gains, soft_gain
 
 CHANNELS = 16
-SHORT_BLOCK = 160  # samples; there is no time to wait for anything in one
+SHORT_BLOCK = 300  # samples; there is no time to wait for anything in one
 MIN_NOTE_SECONDS = 0.01  # FluidSynth's: a shorter note is held that long
 VOLUME_RAMP_SECONDS = 0.01
 VIBRATO_HZ = 5.5

@@ -558,7 +558,8 @@ class KeysBank:
             if window.begin < change.border
         ]
         voice.windows, voice.states, voice.end = [*kept, change.window], change.window.states[-1], change.window.end
-        voice.heard, voice.latent, voice.schedule, voice.change = change.heard, change.latent, CHANGED + 1, None
+        voice.heard, voice.latent, voice.change = change.heard, change.latent, None
+        voice.schedule = len(WINDOWS) - 1 if change.together else CHANGED + 1  # long ones are for many voices at once
         while voice.end < voice.summed:
             self._write([self._extended(voice)])
         if change.border < voice.summed:

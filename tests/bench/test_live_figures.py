@@ -1,0 +1,112 @@
+"""Figures of playing live that need no sound server: long, printed, run by name (`make bench`)."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from engine.codec import Note
+from engine.library import open_instrument
+from engine.live import Foresight, LiveEngine
+from engine.memory import rss_mb
+from engine.midi.events import note_off, note_on
+from engine.midi.files import read_score
+from engine.synth import Synth
+from engine.voices.models import Touch
+from musicnn_gui.assets import DEMO
+from training.metrics import null_snr_db
+from training.teacher import BLOCK, Teacher
+
+NOTES = 40
+TAIL = 22_050
+
+
+@pytest.fixture(scope="module")
+def piano():
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    return open_instrument("piano")
+
+
+@pytest.fixture(scope="module")
+def notes():
+    """Notes of random keys, velocities and lengths, and how the teacher plays them, mono."""
+    rng, teacher, found = np.random.default_rng(5), Teacher(), []
+    for _ in range(NOTES):
+        key, velocity = int(rng.integers(21, 109)), int(rng.integers(20, 127))
+        release = BLOCK * int(rng.integers(10, 1000))
+        sound = np.asarray(teacher.notes([(0, release, key, velocity)], release + TAIL))
+        found.append((key, velocity, release, sound.mean(axis=1)))
+    return found
+
+
+def live(piano, key, velocity, release, samples):
+    synth = Synth(piano, limiter=False)
+    synth.schedule([note_on(0, key, velocity), note_off(release, key)])
+    return np.concatenate([synth.render(1024) for _ in range(-(-samples // 1024))])[:samples].mean(axis=1)
+
+
+def clairvoyant(piano, key, velocity, release, samples):
+    """The same note by the same network, which knows the release from the first frame on, with its full context."""
+    model, note = piano.model, Note(key, velocity, release)
+    frames = -(-(samples + model.length) // model.hop)
+    with torch.inference_mode():
+        raw = model.network(torch.from_numpy(model.inputs(note, 0, frames, ()))[None])[0]
+        content = model.decode(raw, note, ())
+    touch = Touch(np.zeros(frames), 1.0, 1.0, {})
+    stretches, _ = model.stretches(content, 0, note, None, touch)
+    sound = np.zeros((2, (frames + 4) * model.hop), np.float32)
+    for index, stretch in enumerate(stretches):
+        start = (index + 1) * model.hop - model.length
+        cut = max(0, -start)
+        sound[:, start + cut : start + model.length] += stretch[:, cut:]
+    return sound[:, :samples].mean(axis=0)
+
+
+def scaled(sound, wanted):
+    return sound * (sound @ wanted) / (sound @ sound)
+
+
+def test_null_of_live_playing_against_clairvoyance(piano, notes, capsys):
+    figures = []
+    for key, velocity, release, wanted in notes:
+        both = [play(piano, key, velocity, release, len(wanted)) for play in (live, clairvoyant)]
+        figures.append([null_snr_db(wanted, scaled(sound, wanted)) for sound in both])
+    mean = np.mean(figures, axis=0)
+    with capsys.disabled():
+        print(f"null against the teacher, {NOTES} notes: live {mean[0]:.2f} dB, clairvoyant {mean[1]:.2f} dB")
+
+
+def test_steps_at_releases_against_the_teachers(piano, notes, capsys):
+    """The largest difference of neighbouring samples where the future is changed, over the teacher's own largest."""
+    ratios = []
+    for key, velocity, release, wanted in notes:
+        sound = scaled(live(piano, key, velocity, release, len(wanted)), wanted)
+        ratios.append(np.abs(np.diff(sound[release : release + 2048])).max() / np.abs(np.diff(wanted)).max())
+    with capsys.disabled():
+        print(f"steps at releases over the teacher's largest step: median {np.median(ratios):.2f}, "
+              f"worst {max(ratios):.2f}")  # fmt: skip
+
+
+def test_memory_of_an_hour(piano, capsys):
+    """The demo again and again through the live engine, as fast as it goes. MUSICNN_HOUR shortens it, in minutes."""
+    minutes = float(os.environ.get("MUSICNN_HOUR", "60"))
+    engine = LiveEngine(piano)
+    engine.tapping = True
+    engine.open_score(read_score(DEMO, piano.sample_rate))
+    foresight = Foresight(engine)
+    foresight.start()
+    early = 0.0
+    while engine.snapshot.position < minutes * 60 * piano.sample_rate:
+        if not engine.snapshot.playing:
+            engine.play()
+        engine.render(512)
+        engine.taps.clear()
+        if not early and engine.snapshot.position > 0.1 * minutes * 60 * piano.sample_rate:
+            early = rss_mb()
+    foresight.stop()
+    late = rss_mb()
+    with capsys.disabled():
+        print(f"memory: {early:.0f} MB after {0.1 * minutes:g} minutes, {late:.0f} MB after {minutes:g} "
+              f"({100 * (late / early - 1):+.1f} %)")  # fmt: skip
