@@ -8,7 +8,7 @@ Threads here: the *main* thread takes commands and passes the quick ones on; *ho
 piece after another; the *reporter* sends the state sixty times a second and watches device and clock; beside them the
 render worker and the foresight (see `engine.live`).
 
-Commands come as (name, arguments); what goes back are (name, arguments) too, see `Server.COMMANDS` and `engine.client`.
+Commands come as (name, arguments), see `Server.QUICK` and `Server.SLOW`; what goes back are (name, arguments) too.
 """
 
 from __future__ import annotations
@@ -56,7 +56,6 @@ class Server:
 
     QUICK = ("event", "panic", "open_score", "play", "pause", "stop", "seek", "tap")
     SLOW = ("load", "open_output", "rescan", "open_midi", "connect")
-    COMMANDS = (*QUICK, *SLOW, "close")
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe, self._sending = pipe, threading.Lock()
@@ -71,6 +70,7 @@ class Server:
         self._last_midi: Event | None = None
         self._housekeeping = ThreadPoolExecutor(1, thread_name_prefix="housekeeping")
         self._searching = False
+        self._beginning = threading.Lock()
         self._waiting: list[tuple[str, tuple[Any, ...]]] = []  # commands that came before the engine was there
 
     def run(self) -> None:
@@ -92,10 +92,11 @@ class Server:
                 self._quick(name, arguments)
 
     def _quick(self, name: str, arguments: tuple[Any, ...]) -> None:
-        engine = self._engine
-        if engine is None:
-            self._waiting.append((name, arguments))
-            return
+        with self._beginning:
+            engine = self._engine
+            if engine is None:
+                self._waiting.append((name, arguments))
+                return
         if name == "event":
             engine.play_event(*arguments)
         elif name == "tap":
@@ -163,9 +164,10 @@ class Server:
         self._foresight.start()
         gc.collect()
         gc.freeze()
-        self._engine = engine
-        while self._waiting:
-            self._quick(*self._waiting.pop(0))
+        with self._beginning:
+            self._engine, waiting = engine, self._waiting
+        for name, arguments in waiting:
+            self._quick(name, arguments)
 
     # --- sound ---
 
