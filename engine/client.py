@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import multiprocessing
-import os
-import signal
 import threading
 import time
 from collections import deque
@@ -18,6 +16,8 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from engine.midi.events import Event, knob
+from engine.midi.ports import AUTO_PORT
+from engine.threads import prepare_process
 
 if TYPE_CHECKING:
     from engine.audio.output import OutputMeters
@@ -35,9 +35,7 @@ GIVEN_UP = "The sound engine stops again and again; the log says why. Restart th
 
 def serve(pipe: Connection) -> None:
     """Run the engine, in its own process, until the other end of the pipe says so or is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl+C ends the window, and the window ends this
-    # torch.set_num_threads() is not enough: OpenMP would keep a second thread that waits in a busy loop.
-    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    prepare_process()
     from engine.server import Server  # noqa: PLC0415  # imports torch, which the window's process does without
 
     Server(pipe).run()
@@ -66,7 +64,7 @@ class EngineClient:
         # What a new process has to know to be as the lost one was.
         self._instrument, self._knobs, self._next_knobs = "", dict[str, float](), dict[str, float]()
         self._score: Score | None = None
-        self._output, self._port, self._tapping = ("", 256), "auto", False
+        self._output, self._port, self._tapping = ("", 256), AUTO_PORT, False
 
     def start(self, instrument: str, knobs: Mapping[str, float], device: str, block: int, port: str) -> None:
         """Start the process; everything is loaded and opened there one after another."""
@@ -149,7 +147,7 @@ class EngineClient:
         self._command("rescan")
 
     def connect(self, port: str) -> None:
-        """Listen to a MIDI port; "" to none, "auto" to the only one."""
+        """Listen to a MIDI port; "" to none, AUTO_PORT to the only one."""
         self._port = port
         self._command("connect", port)
 

@@ -302,7 +302,8 @@ def two_sines(codec: NnssCodec | ScoreCodec, blocks: Sequence[tuple[int, Sequenc
 
     begin = 0
     for samples, voices in blocks:
-        for number in [number for number in going if number not in {voice[0] for voice in voices}]:
+        sounding = {voice[0] for voice in voices}
+        for number in [number for number in going if number not in sounding]:
             end(number)
         for number, note, age in voices:
             if number in going:

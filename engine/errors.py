@@ -23,3 +23,10 @@ class DeviceError(MusicNNError):
 
 class MidiPortError(MusicNNError):
     """A MIDI port cannot be opened or has gone."""
+
+
+def sentence(text: str) -> str:
+    """An error's text as it is shown: with a capital letter and a full stop."""
+    if text.partition(" ")[0].isalpha():  # a file's name stays as it is written
+        text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else text + "."

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import MusicNNError
+from engine.threads import prepare_process, prepare_thread
 
 if TYPE_CHECKING:
     from engine.midi.files import Score
@@ -73,17 +73,13 @@ class Export:
 
 def _render(pipe: Connection, score: Score, instrument: str, path: Path, knobs: Mapping[str, float]) -> None:
     """In the other process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    prepare_process()
     if sys.platform != "win32":
         os.nice(NICENESS)
-    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    import torch  # noqa: PLC0415  # slow to import, and of no use in the window's process
-
-    from engine.library import open_instrument  # noqa: PLC0415
+    from engine.library import open_instrument  # noqa: PLC0415  # imports torch, of no use in the window's process
     from engine.render import RenderOptions, render_file  # noqa: PLC0415
 
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
+    prepare_thread()
     shown = 0.0
 
     def progress(done: float) -> bool:

@@ -59,11 +59,6 @@ class LiveEngine:
         self._dropped = self._late = self._shed = 0
         self._relief, self._strains = 0.0, list[float]()
 
-    @property
-    def precision(self) -> str:
-        """In what numbers the network computes."""
-        return self._synth.precision
-
     # --- called by any thread ---
 
     def send(self, event: Event) -> None:

@@ -55,7 +55,6 @@ class InstrumentInfo:
     knobs: tuple[str, ...]
     presets: Mapping[str, Mapping[str, float]]
     codec: NnssCodec | ScoreCodec
-    precision: str
 
 
 @dataclass(frozen=True, slots=True)

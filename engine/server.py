@@ -27,13 +27,13 @@ from engine.audio.limiter import LOOKAHEAD
 from engine.audio.output import AudioOutput, Device, devices, rescan
 from engine.audio.silent import SilentOutput
 from engine.description import SAMPLE_RATE
-from engine.errors import MidiPortError, MusicNNError
+from engine.errors import MidiPortError, MusicNNError, sentence
 from engine.instrument import prove
 from engine.library import DEFAULT, folder_of, open_instrument
 from engine.live import Foresight, LiveEngine, warm_up
 from engine.memory import rss_mb
 from engine.midi.events import Event, knob
-from engine.midi.ports import MidiInput
+from engine.midi.ports import AUTO_PORT, MidiInput
 from engine.reports import InstrumentInfo, State
 from engine.threads import prepare_thread
 
@@ -44,7 +44,6 @@ REPORT_SECONDS = 1 / 60
 SEARCH_SECONDS = 2.0  # between two looks for a device that is missing
 STALL_SECONDS = 4.0  # without a block asked for, after which a device counts as gone
 SLEEP_SECONDS = 2.0  # that the clock may jump
-AUTO_PORT = "auto"
 NO_DEVICE = "No sound device: you can still play, watch and export. Connect one, and it will be used."
 AWAKE = "The computer was asleep or stopped: all notes are off."
 
@@ -112,7 +111,7 @@ class Server:
             return  # nobody listens any more; the main thread will notice
 
     def _say(self, text: str, *, problem: bool) -> None:
-        self._send("message", _sentence(text), problem)
+        self._send("message", sentence(text), problem)
 
     def _do(self, work: Callable[..., None], *arguments: object) -> None:
         """Queue a piece of work. Its problems become messages."""
@@ -153,7 +152,6 @@ class Server:
         info = InstrumentInfo(
             name, instrument.name, instrument.kind, instrument.title, instrument.keys, tuple(instrument.knobs),
             {key: dict(values) for key, values in instrument.presets.items()}, instrument.model.codec,
-            self._engine.precision,
         )  # fmt: skip
         self._send("instrument", info)
 
@@ -253,7 +251,7 @@ class Server:
         self._connect(port)
 
     def _connect(self, name: str) -> None:
-        """Listen to a port; "auto" is the only one there is."""
+        """Listen to a port; AUTO_PORT is the only one there is."""
         self._port = name
         if self._midi is None:
             raise MidiPortError("there is no MIDI on this machine: press Rescan once there is")
@@ -359,9 +357,3 @@ def _proved(name: str) -> Instrument:
     instrument = open_instrument(name)
     prove(instrument, folder_of(name))
     return instrument
-
-
-def _sentence(text: str) -> str:
-    if text.partition(" ")[0].isalpha():  # a file's name stays as it is written
-        text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "!", "?")) else text + "."

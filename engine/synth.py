@@ -35,11 +35,10 @@ class Synth:
     """
 
     def __init__(
-        self, instrument: Instrument, *, polyphony: int = 64, limiter: bool = True, live: bool = False,
-        exact: bool = False,
-    ) -> None:  # fmt: skip
-        """live: `look_ahead` is called between blocks, or by another thread. exact: see `KeysBank`."""
-        self._live, self._exact = live, exact
+        self, instrument: Instrument, *, polyphony: int = 64, limiter: bool = True, live: bool = False
+    ) -> None:
+        """live: `look_ahead` is called between blocks, or by another thread."""
+        self._live = live
         self.instrument = instrument
         self.sample_rate = instrument.sample_rate
         self.position = 0
@@ -62,11 +61,6 @@ class Synth:
     def delay(self) -> int:
         """Samples by which the output comes after its events."""
         return LOOKAHEAD if self._limiter else 0
-
-    @property
-    def precision(self) -> str:
-        """In what numbers the network computes."""
-        return self._bank.precision
 
     @property
     def sounding(self) -> int:
@@ -174,7 +168,7 @@ class Synth:
         return np.asarray(total, np.float32)
 
     def _new_bank(self, instrument: Instrument) -> KeysBank:
-        return KeysBank(instrument.model, instrument.keys, self._polyphony, live=self._live, exact=self._exact)
+        return KeysBank(instrument.model, instrument.keys, self._polyphony, live=self._live)
 
     def _happen(self) -> None:
         """Everything that is due now."""

@@ -1,8 +1,9 @@
-"""What every thread that makes sound does first."""
+"""What every process and every thread that makes sound does first."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 
@@ -12,6 +13,15 @@ WORKER, FORESIGHT, ORDINARY = 10, -11, 0
 The worker takes a fifth of a core, but must not wait: a scheduler that is fair lets a thread that wakes up wait for
 3 ms, which is more than a block of 128 samples. Where the system does not allow it, it is as it is without.
 """
+
+
+def prepare_process() -> None:
+    """In a new process, before torch is imported: one thread for it, and no end by the keyboard.
+
+    torch.set_num_threads() is not enough: OpenMP would keep a second thread that waits in a busy loop.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl+C ends the window, and the window ends this
+    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def prepare_thread(urgency: int = ORDINARY) -> None:

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.audio.output import BLOCK_SIZES
 from engine.errors import InputFileError, MusicNNError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     bench.add_argument("--instrument", default="piano", metavar="NAME", help="name or folder (default piano)")
     bench.add_argument("--file", type=Path, metavar="FILE.mid", help="score to render or play (default: the demo)")
     bench.add_argument("--json", action="store_true", help="print JSON")
-    bench.add_argument("--block", type=int, default=128, choices=(64, 128, 256, 512, 1024), help="live: of the device")
+    bench.add_argument("--block", type=int, default=128, choices=BLOCK_SIZES, help="live: of the device")
     bench.add_argument("--rate", type=int, default=48_000, metavar="HZ", help="live: of the device")
     bench.add_argument("--minutes", type=float, default=10.0, help="live: how long the score is played")
     bench.add_argument("--part", action="append", metavar="NAME", help="live: only this measurement; repeatable")
@@ -86,9 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _add_play(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE.mid", help="score to open")
     parser.add_argument("--instrument", metavar="NAME", help="name or folder (default: the last one)")
-    parser.add_argument(
-        "--block", type=int, choices=(64, 128, 256, 512, 1024), help="samples in a block (default: the last)"
-    )
+    parser.add_argument("--block", type=int, choices=BLOCK_SIZES, help="samples in a block (default: the last)")
     parser.add_argument("--play", action="store_true", help="start the score at once")
     parser.add_argument(
         "--meters", type=Path, metavar="FILE", help="write how it goes into a file, a JSON line each 0.5 s"
@@ -117,15 +116,13 @@ def _play(arguments: argparse.Namespace) -> int:
 
 
 def _render(arguments: argparse.Namespace) -> int:
-    import torch  # noqa: PLC0415  # slow to import
-
     from engine.knobs import MASTER, parse_settings  # noqa: PLC0415
     from engine.library import open_instrument  # noqa: PLC0415
     from engine.midi.files import read_score  # noqa: PLC0415
     from engine.render import RenderOptions, render_file  # noqa: PLC0415
+    from engine.threads import prepare_thread  # noqa: PLC0415
 
-    torch.set_num_threads(1)  # a second thread gains little and loses much where the machine has other work
-    torch.set_flush_denormal(True)
+    prepare_thread()
     instrument = open_instrument(arguments.instrument)
     try:
         knobs = parse_settings(arguments.knob, (*MASTER, *instrument.knobs))

@@ -18,6 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import DeviceError, MusicNNError
+from engine.threads import prepare_thread
 
 INSTRUMENT = "piano"
 START_SECONDS = 60.0
@@ -345,21 +347,39 @@ def _wait(look: Callable[[], Found | None], seconds: float, complaint: str) -> F
         time.sleep(0.02)
 
 
-class LiveServer:
+class _Started:
+    """Something that is begun and ended by `with`; what has begun is ended too where the rest cannot begin."""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._begin(stack)
+            self._ending = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending.close()
+
+    def _begin(self, stack: ExitStack) -> None:
+        """Begin; `stack` gets what is to be done at the end, in the opposite order."""
+        raise NotImplementedError
+
+
+class LiveServer(_Started):
     """A JACK server of our own with the dummy driver; whatever else runs on the machine is left alone."""
 
     def __init__(self, rate: int, block: int) -> None:
         self.rate, self.block = rate, block
         self.name = f"musicnn-{uuid.uuid4().hex[:8]}"
 
-    def __enter__(self) -> Self:
+    def _begin(self, stack: ExitStack) -> None:
         if shutil.which("jackd") is None:
             raise DeviceError("jackd is not installed, so there is no sound server to measure on")
         jack = _jack()
         jack.set_error_function(lambda text: None)
         jack.set_info_function(lambda text: None)
-        self._folder = tempfile.TemporaryDirectory(prefix="musicnn-jack-")
-        self.log = Path(self._folder.name) / "jackd.log"
+        self.log = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="musicnn-jack-"))) / "jackd.log"
         environment = os.environ | {"JACK_NO_AUDIO_RESERVATION": "1"}
         self.realtime = _may_be_realtime()
         priority = ["--realtime", "-P", str(PRIORITY)] if self.realtime else ["--no-realtime"]
@@ -371,17 +391,8 @@ class LiveServer:
                 stdout=log,
                 stderr=log,
             )
-        try:
-            _wait(lambda: self._answers(jack), 20.0, "the JACK server did not start")
-        except BaseException:
-            self._end()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end()
+        stack.callback(_terminate, self._process, 10.0)
+        _wait(lambda: self._answers(jack), 20.0, "the JACK server did not start")
 
     def xruns(self) -> dict[str, int]:
         """How many xruns the server has logged: all, and whose they were.
@@ -408,10 +419,6 @@ class LiveServer:
             return False
         return True
 
-    def _end(self) -> None:
-        _terminate(self._process, 10.0)
-        self._folder.cleanup()
-
 
 def _may_be_realtime() -> bool:
     """Whether this process may ask for real-time scheduling, as a sound server does where it is allowed to."""
@@ -434,7 +441,7 @@ def _terminate(process: subprocess.Popen[Any], seconds: float) -> None:
         process.wait()
 
 
-class RunningProgram:
+class RunningProgram(_Started):
     """`musicnn play` in a process of its own, without a screen, with no settings of the user's."""
 
     def __init__(self, server: LiveServer, score: Path | None = None, *, play: bool = False) -> None:
@@ -447,9 +454,8 @@ class RunningProgram:
         self._rows: list[Row] = []
         self._read = 0
 
-    def __enter__(self) -> Self:
-        self._folder = tempfile.TemporaryDirectory(prefix="musicnn-bench-")
-        folder = Path(self._folder.name)
+    def _begin(self, stack: ExitStack) -> None:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="musicnn-bench-")))
         self._meters, self._errors = folder / "meters.jsonl", folder / "errors.txt"
         environment = os.environ | {
             "JACK_DEFAULT_SERVER": self._server.name, "JACK_NO_START_SERVER": "1", "QT_QPA_PLATFORM": "offscreen",
@@ -464,19 +470,12 @@ class RunningProgram:
             )
         assert self._process.stdout is not None
         lines: queue.Queue[str] = queue.Queue()
-        self._reader = threading.Thread(target=_pour, args=(self._process.stdout, lines), daemon=True)
-        self._reader.start()
-        try:
-            self._wait_ready(lines)
-        except BaseException:
-            self._end()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end()
+        stack.callback(self._process.stdout.close)
+        reader = threading.Thread(target=_pour, args=(self._process.stdout, lines), daemon=True)
+        reader.start()
+        stack.callback(reader.join, END_SECONDS)
+        stack.callback(_terminate, self._process, END_SECONDS)
+        self._wait_ready(lines)
 
     def rows(self) -> list[Row]:
         """Every line of the meters so far."""
@@ -519,13 +518,6 @@ class RunningProgram:
         said = self._errors.read_text(errors="replace").strip().splitlines()
         return said[-1] if said else "it said nothing"
 
-    def _end(self) -> None:
-        _terminate(self._process, END_SECONDS)
-        self._reader.join(END_SECONDS)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-        self._folder.cleanup()
-
 
 def _pour(pipe: IO[str], lines: queue.Queue[str]) -> None:
     for line in pipe:
@@ -565,7 +557,7 @@ class Recording:
     skipped: int
 
 
-class Tester:
+class Tester(_Started):
     """Plays messages at exact frames into the program and records its sound.
 
     Two JACK clients: one that both played and recorded would close a loop through the program, and JACK opens a loop
@@ -573,35 +565,29 @@ class Tester:
     """
 
     def __init__(self, server: LiveServer) -> None:
-        jack = _jack()
-        self._jack, self.rate = jack, server.rate
+        self._server, self._jack, self.rate = server, _jack(), server.rate
         self._tape: _Tape | None = None
         self._sequence = _Sequence(())
         self.xruns = self.trouble = 0
-        try:
-            self.client, self._ear_client = (
-                jack.Client(f"musicnn-bench-{role}", servername=server.name, no_start_server=True)
-                for role in ("keys", "ears")
-            )
-        except jack.JackError as error:
-            raise DeviceError(f"the JACK server does not answer: {error}") from error
+
+    def _begin(self, stack: ExitStack) -> None:
+        self.client, self._ear_client = (self._client(role, stack) for role in ("keys", "ears"))
         self._midi = self.client.midi_outports.register("keys")
         self._ears = [self._ear_client.inports.register(f"ear{side}") for side in range(2)]
         self.client.set_process_callback(self._write)
         self.client.set_xrun_callback(self._count_xrun)
         self._ear_client.set_process_callback(self._hear)
-        self.client.activate()
-        self._ear_client.activate()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
         for client in (self.client, self._ear_client):
-            client.deactivate()
-            client.close()
+            client.activate()
+            stack.callback(client.deactivate)
+
+    def _client(self, role: str, stack: ExitStack) -> Any:
+        try:
+            client = self._jack.Client(f"musicnn-bench-{role}", servername=self._server.name, no_start_server=True)
+        except self._jack.JackError as error:
+            raise DeviceError(f"the JACK server does not answer: {error}") from error
+        stack.callback(client.close)
+        return client
 
     def _count_xrun(self, microseconds: float) -> None:
         self.xruns += 1
@@ -686,34 +672,18 @@ class Tester:
         return Recording(line, int(stamps[0]), dropouts(sound.T, self.rate), skipped)
 
 
-class _Stage:
+class _Stage(_Started):
     """Program and tester together, plugged in; and the troubles since then."""
 
     def __init__(self, server: LiveServer, score: Path | None = None, *, play: bool = False) -> None:
         self._server, self._score, self._play = server, score, play
 
-    def __enter__(self) -> Self:
-        self.program = RunningProgram(self._server, self._score, play=self._play)
-        self.program.__enter__()
-        try:
-            self.tester = Tester(self._server)
-            try:
-                self.tester.connect()
-            except BaseException:
-                self.tester.__exit__(None, None, None)
-                raise
-            self._first: Row = {}
-            self.begin()
-        except BaseException:
-            self.program.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.tester.__exit__(kind, error, trace)
-        self.program.__exit__(kind, error, trace)
+    def _begin(self, stack: ExitStack) -> None:
+        self.program = stack.enter_context(RunningProgram(self._server, self._score, play=self._play))
+        self.tester = stack.enter_context(Tester(self._server))
+        self.tester.connect()
+        self._first: Row = {}
+        self.begin()
 
     def begin(self) -> Row:
         """Count troubles from here on; returns the meters' row this begins with."""
@@ -966,12 +936,9 @@ PARTS: dict[str, Callable[[LiveServer, LiveBenchOptions], Row]] = {
 
 
 def _open_instrument() -> Any:
-    import torch  # noqa: PLC0415  # slow to import
+    from engine.library import open_instrument  # noqa: PLC0415  # slow to import
 
-    from engine.library import open_instrument  # noqa: PLC0415
-
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
+    prepare_thread()
     return open_instrument(INSTRUMENT)
 
 

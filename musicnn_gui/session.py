@@ -17,7 +17,7 @@ from PySide6.QtCore import QObject, Signal, Slot
 
 from engine.client import EngineClient
 from engine.description import SAMPLE_RATE
-from engine.errors import MusicNNError
+from engine.errors import MusicNNError, sentence
 from engine.exporting import Export
 from engine.knobs import KNOBS, MASTER, Knob
 from engine.midi.events import Event, note_off, note_on
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-AUTO_PORT = "auto"
 SILENT = "no sound device"
 CLOSE_SECONDS = 5.0
 
@@ -205,7 +204,7 @@ class Session(QObject):
         self.engine.open_output(self.settings.device, block)
 
     def choose_port(self, name: str) -> None:
-        """Listen to a MIDI port; "" to none, "auto" to the only one."""
+        """Listen to a MIDI port; "" to none, AUTO_PORT to the only one."""
         self.settings.midi_port = name
         self.engine.connect(name)
 
@@ -229,7 +228,7 @@ class Session(QObject):
             try:
                 work(*arguments)
             except MusicNNError as error:
-                self.message.emit(_sentence(str(error)), True)
+                self.message.emit(sentence(str(error)), True)
             except Exception:
                 log.exception("while %s", what or work.__name__)
                 self.message.emit(f"Something went wrong while {what or 'working'}; the log says what.", True)
@@ -253,7 +252,7 @@ class Session(QObject):
         if problem is None:
             self.message.emit(f"{path.name} is written.", False)
         elif problem:
-            self.message.emit(_sentence(problem), True)
+            self.message.emit(sentence(problem), True)
         else:
             self.message.emit("The export was cancelled.", False)
         self.export_ended.emit("" if problem is not None else path.name)
@@ -298,9 +297,3 @@ class Session(QObject):
         self.score_changed.emit()
         if score.warnings:
             self.message.emit(f"{path.name}: {'; '.join(score.warnings)}.", False)
-
-
-def _sentence(text: str) -> str:
-    if text.partition(" ")[0].isalpha():  # a file's name stays as it is written
-        text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "!", "?")) else text + "."

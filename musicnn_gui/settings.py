@@ -8,6 +8,8 @@ from pathlib import Path
 
 import platformdirs
 
+from engine.midi.ports import AUTO_PORT
+
 FILE = "settings.json"
 
 
@@ -18,12 +20,12 @@ def settings_path() -> Path:
 
 @dataclass
 class Settings:
-    """device: title of the output, "" for the default one; midi_port: "" for none, "auto" for the only one."""
+    """device: title of the output, "" for the default one; midi_port: "" for none, AUTO_PORT for the only one."""
 
     instrument: str = "piano"
     device: str = ""
     block: int = 256
-    midi_port: str = "auto"
+    midi_port: str = AUTO_PORT
     folder: str = ""
     geometry: str = ""
 

@@ -22,6 +22,8 @@ from engine.errors import MidiPortError
 from engine.midi.events import Event, control, from_mido
 
 VIRTUAL_NAME = "MusicNN"
+AUTO_PORT = "auto"
+"""Instead of a port's name: the only one there is."""
 INTERFACES = ("LINUX_ALSA", "UNIX_JACK", "")
 """rtmidi's, the preferred one first; the last is the system's own."""
 POLL_SECONDS = 1.0

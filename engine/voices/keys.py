@@ -90,13 +90,12 @@ class _Change:
 
     due: int
     border: int
-    note: Note
     heard: Note
     latent: tuple[float, ...]
     together: bool = False  # with others at the same moment: computed in one batch
     window: _Window | None = None  # once it is computed
     busy: bool = False  # another thread computes it
-    planned: int = 0  # what `due` was at first
+    planned: int = field(init=False)  # what `due` was at first
 
     def __post_init__(self) -> None:
         self.planned = self.due
@@ -166,7 +165,7 @@ class KeysBank:
         """
         self._join = 0 if live else JOIN_FRAMES
         self._model, self._keys, self.polyphony = model, keys, polyphony
-        self._network = PlayingNetwork(model.network, exact=exact)
+        self._network = PlayingNetwork(model.network, exact=True) if exact else model.playing
         self._voices: list[_Voice] = []
         self._touches: dict[int, Touch] = {}
         self._lock = threading.Lock()
@@ -186,11 +185,6 @@ class KeysBank:
     def sounding(self) -> int:
         """How many voices sound."""
         return len(self._voices)
-
-    @property
-    def precision(self) -> str:
-        """In what numbers the network computes."""
-        return self._network.precision
 
     def announce(self, key: int, velocity: float, channel: int = 0) -> None:
         """A note will probably begin soon: its first frames may be written before it does."""
@@ -497,7 +491,7 @@ class KeysBank:
                 voice.note = replace(voice.note, **released)  # what it is; what it sounds like follows
                 heard = replace(voice.heard, **released)
                 border = self._model.codec.first_frame_of(voice.position)
-                voice.change = _Change(voice.position + LEAD, border, voice.note, heard, voice.latent, together)
+                voice.change = _Change(voice.position + LEAD, border, heard, voice.latent, together)
             elif voice.change is None:
                 wait = min(wait, self._begin_turn(voice))
             if voice.change is not None:
@@ -515,7 +509,7 @@ class KeysBank:
         if voice.position < voice.turn_from:
             return voice.turn_from - voice.position
         border = self._needed(voice, LEAD)
-        voice.change = _Change(voice.position + LEAD, border, voice.note, voice.heard, latent)
+        voice.change = _Change(voice.position + LEAD, border, voice.heard, latent)
         voice.turn_from = voice.position + TURN_SAMPLES
         return LONGEST_WAIT
 
@@ -540,9 +534,7 @@ class KeysBank:
     def _postponed(self, voice: _Voice) -> bool:
         """Whether a change that is not ready may wait for the thread that computes it: better late than a dropout."""
         change = voice.change
-        if change is None or change.window is not None or voice.position - change.planned >= MOST_LATE:
-            return False
-        if self.patient:
+        if self.patient or change is None or change.window or voice.position - change.planned >= MOST_LATE:
             return False
         change.due = voice.position + max(self._left, 1)  # to the next block
         self.late += 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 from engine.codec import NnssCodec, Note, ScoreCodec
 from engine.knobs import KNOBS, PLAIN, SPECTRAL
 from engine.networks.heads import BinHead, PartialHead, compress
+from engine.networks.playing import PlayingNetwork
 from engine.networks.spectral import SpectralNetwork
 from engine.partials import CarrierTable, Lobes, PartialSynthesis
 from engine.spectral import Samples
@@ -58,6 +59,10 @@ class KeysModel(Protocol):
     """What the voices need of a keyed instrument."""
 
     network: SpectralNetwork
+
+    @property
+    def playing(self) -> PlayingNetwork:
+        """The network as it is played, one for all voices of the instrument."""
 
     @property
     def codec(self) -> ScoreCodec | NnssCodec:
@@ -121,6 +126,11 @@ class PartialKeys:
         self._making = threading.Lock()
         if head.noise:
             self._noise = _noise(head.channels, head.carriers)
+
+    @cached_property
+    def playing(self) -> PlayingNetwork:
+        """See `KeysModel`."""
+        return PlayingNetwork(self.network)
 
     @property
     def hop(self) -> int:
@@ -252,6 +262,11 @@ class BinKeys:
         if network.config.features != codec.features or network.config.outputs != head.outputs:
             raise ValueError("the network's input or output does not fit its codec or head")
         self.codec, self.network, self.head = codec, network, head
+
+    @cached_property
+    def playing(self) -> PlayingNetwork:
+        """See `KeysModel`."""
+        return PlayingNetwork(self.network)
 
     @property
     def hop(self) -> int:

@@ -9,8 +9,8 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QWidg
 
 from engine.audio.output import BLOCK_SIZES, OutputMeters
 from engine.description import SAMPLE_RATE
-from engine.midi.ports import VIRTUAL_NAME
-from musicnn_gui.session import AUTO_PORT, SILENT, Session
+from engine.midi.ports import AUTO_PORT, VIRTUAL_NAME
+from musicnn_gui.session import SILENT, Session
 from musicnn_gui.theme import ALARM, FAINT
 
 if TYPE_CHECKING:
