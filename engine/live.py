@@ -128,8 +128,7 @@ class LiveEngine:
             for event, moment in source():
                 self._schedule(event, moment)
         self._fulfil()
-        for event in self._transport.coming(samples):
-            synth.announce(event)
+        synth.foresee(self._transport.coming(synth.position, samples))
         synth.schedule(self._transport.advance(synth.position, samples))
         block = synth.render(samples)
         if self.tapping:

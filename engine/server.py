@@ -35,7 +35,7 @@ from engine.memory import rss_mb
 from engine.midi.events import Event, knob
 from engine.midi.ports import AUTO_PORT, MidiInput
 from engine.reports import InstrumentInfo, State
-from engine.threads import prepare_thread
+from engine.threads import COMPANION, prepare_thread
 
 if TYPE_CHECKING:
     from engine.instrument import Instrument
@@ -76,6 +76,7 @@ class Server:
         """Take commands."""
         logging.getLogger().handlers = [_PipeHandler(self._send)]
         logging.getLogger().setLevel(logging.INFO)
+        prepare_thread(COMPANION)
         threading.Thread(target=self._report, name="reporter", daemon=True).start()
         while True:
             try:
@@ -280,6 +281,7 @@ class Server:
 
     def _report(self) -> None:
         """Send the state, watch the device, the ports and the clock."""
+        prepare_thread(COMPANION)
         before = searched = moved = time.monotonic()
         asleep, position, watched = _asleep(), 0, None
         while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,7 @@ class Synth:
         self._queue: list[tuple[int, int, Event]] = []
         self._releases: list[tuple[int, int]] = []
         self._earliest: dict[int, int] = {}
+        self._foreseen: list[Event] = []
         numbers: itertools.count[int] = itertools.count()
         self._channels = [ChannelState(numbers) for _ in range(CHANNELS)]
         self._where: dict[int, int] = {}
@@ -93,6 +94,32 @@ class Synth:
         """An event will probably be scheduled soon: what a note begins with may be computed before it does."""
         if event.kind is Kind.NOTE_ON and event.channel != DRUM_CHANNEL:
             self._bank.announce(event.number, max(1.0, event.value * self._softened(event.channel)), event.channel)
+
+    def foresee(self, events: Sequence[Event]) -> None:
+        """These events, timed on this clock and in order, will probably be scheduled when their time has come.
+
+        Notes are announced, and releases too: what a pedal lets go of is found by playing the events to a copy of the
+        channel. Calls go on in time: each begins where the one before ended.
+        """
+        if not events:
+            return
+        for event in events:
+            self.announce(event)
+        self._foreseen = [event for event in self._foreseen if event.sample >= self.position] + list(events)
+        for index in {event.channel for event in events if event.kind in (Kind.NOTE_OFF, Kind.NOTE_ON, Kind.CONTROL)}:
+            self._foresee_releases(index)
+
+    def _foresee_releases(self, index: int) -> None:
+        channel = self._channels[index].copy()
+        ends: dict[int, list[int]] = {}
+        for event in self._foreseen:
+            if event.channel == index:
+                for command in channel.apply(event):
+                    if isinstance(command, Release) and command.note in self._where:
+                        sample = max(event.sample, self._earliest.get(command.note, 0))
+                        ends.setdefault(sample, []).append(command.note)
+        for sample, notes in ends.items():
+            self._bank.expect(notes, sample - self.position)
 
     def clear_schedule(self) -> None:
         """Forget every event that has not happened yet."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import threading
 
-WORKER, FORESIGHT, ORDINARY = 10, -11, 0
-"""How urgent a thread is: real-time priority of the render worker (under a sound server's), niceness of the others.
+WORKER, FORESIGHT, COMPANION, ORDINARY = 10, 5, 4, 0
+"""How urgent a thread is: its real-time priority, always under a sound server's.
 
 The worker takes a fifth of a core, but must not wait: a scheduler that is fair lets a thread that wakes up wait for
-3 ms, which is more than a block of 128 samples. Where the system does not allow it, it is as it is without.
+3 ms, which is more than a block of 128 samples. What the worker waits for must not wait either: that is the foresight,
+whose windows it needs, and whoever else runs Python beside it now and then (COMPANION) and might be sent to sleep with
+the interpreter in its hands. Where the system does not allow it, a higher niceness has to do.
 """
+NICENESS = -11
 
 
 def prepare_process() -> None:
@@ -33,10 +37,9 @@ def prepare_thread(urgency: int = ORDINARY) -> None:
     if sys.platform != "linux" or urgency == ORDINARY:  # only there a thread's urgency is its own
         return
     thread = threading.get_native_id()
-    try:
-        if urgency > 0:
-            os.sched_setscheduler(thread, os.SCHED_RR, os.sched_param(urgency))
-        else:
-            os.setpriority(os.PRIO_PROCESS, thread, urgency)
-    except OSError:
+    with contextlib.suppress(OSError):
+        # Threads that this one begins are ordinary again.
+        os.sched_setscheduler(thread, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(urgency))
         return
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, thread, NICENESS)

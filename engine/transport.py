@@ -85,13 +85,16 @@ class Transport:
         if playing and self.position < self.score.length:
             self.play()
 
-    def coming(self, samples: int) -> tuple[Event, ...]:
-        """Events that will be handed out FORESEEN samples after those of the next `samples`; nothing is moved."""
+    def coming(self, now: int, samples: int) -> list[Event]:
+        """Events that `advance` will hand out FORESEEN samples after those of the next `samples`, timed as there.
+
+        Nothing is moved.
+        """
         if not self.playing or self.score is None:
-            return ()
+            return []
         start = self.position + FORESEEN
         first, last = (bisect.bisect_left(self._times, time) for time in (start, start + samples))
-        return self.score.events[first:last]
+        return [event.at(now + event.sample - self.position) for event in self.score.events[first:last]]
 
     def advance(self, now: int, samples: int) -> list[Event]:
         """Events of the next samples, timed on the synth's clock, where they begin at `now`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.midi.events import Event, Kind
 
@@ -25,6 +25,7 @@ RESERVED = frozenset({0, 6, 32, 38, 64, 66, 67, 96, 97, 98, 99, 100, 101, *range
 DRUM_CHANNEL = 9
 VIBRATO_CENTS = 50.0  # FluidSynth's depth of a full mod wheel
 BEND_RANGE = 2.0
+COPIED = 1 << 40  # from which on the notes of a copied channel are numbered
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,12 @@ class ChannelState:
     def keys_down(self) -> list[int]:
         """Keys that are held by a finger, not by a pedal."""
         return [note.key for note in self._notes.values() if note.down]
+
+    def copy(self) -> ChannelState:
+        """Another channel in the same state, to try events on; notes that begin there have numbers of their own."""
+        notes = {number: replace(note) for number, note in self._notes.items()}
+        numbers = itertools.count(COPIED)
+        return replace(self, numbers=numbers, controllers=dict(self.controllers), _notes=notes)
 
     def apply(self, event: Event) -> list[Command]:
         """Take an event of this channel; return what notes must do, in order."""

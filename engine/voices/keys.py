@@ -5,7 +5,7 @@ has been heard, each by a different way:
 
     windows    what the network wrote, up to `end`: computed some frames at a time, in one batch with other voices,
                under the assumption that the key stays down (see `engine.networks.recurrent`)
-    stretches  what those frames sound like under the present controllers and knobs: made a few at a time
+    stretches  what those frames sound like under the present controllers and knobs: made a few at a time (`made`)
     sums       stretches added up: every frame whose first sample lies before the next one to be heard
 
 A controller or a knob of the spectrum drops the stretches that have not begun. A release, or a knob that the network
@@ -13,7 +13,8 @@ hears, is a *change*: it replaces the windows from its `border` on, the first fr
 work for the network, a change is heard only LEAD samples after its event, live and in a file alike, and the time until
 then is for computing it: the network goes back to the state before the border and writes the new future. At the
 change's hour the stretches that had begun are made again, and the sums cross over from the old to the new within
-CROSSFADE samples. What has been heard is never touched.
+CROSSFADE samples. What has been heard is never touched. A release that a score holds is *expected*: the same change,
+computed before its event; if the event comes otherwise, it is dropped.
 
 How the frames are cut into windows depends on the note's own events alone, never on the size of the blocks or on how
 far ahead the speculation is: live and offline rendering give the same sound.
@@ -26,7 +27,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -44,7 +45,10 @@ voice comes to them when it has run ahead far enough not to wait for one."""
 CHANGED = 1
 """Where in WINDOWS a change begins: at the last kept state before its border, up to CHUNK - 1 frames too early."""
 BATCHES = (4, 8, 16)
-"""Frames whose stretches are made at a time after the controllers have moved; the last size goes on."""
+"""Frames whose stretches are made at a time after the controllers have moved; the last size goes on. `look_ahead` makes
+all but the first."""
+SOUND_AHEAD = 6
+"""Frames for which stretches are made at least, where somebody looks ahead."""
 LEAD = 512
 """Samples from an event that changes a voice's future until it is heard: what the network has for it, 12 ms."""
 JOIN_FRAMES = WINDOWS[-1] // 2
@@ -64,6 +68,10 @@ KEPT_ONSETS = 64
 """First windows that are remembered: of notes that are announced, and of those that come again."""
 LONGEST_WAIT = 1 << 30  # samples, when nothing is waited for
 LONGEST_ATTACK = 32  # frames in which a voice is not ended, however soft it is
+
+
+Phase = NDArray[np.float64] | None
+"""Carriers' phases at a frame in turns, see `KeysModel.stretches`."""
 
 
 @dataclass(slots=True)
@@ -93,12 +101,19 @@ class _Change:
     heard: Note
     latent: tuple[float, ...]
     together: bool = False  # with others at the same moment: computed in one batch
-    window: _Window | None = None  # once it is computed
-    busy: bool = False  # another thread computes it
+    windows: list[_Window] = field(default_factory=list)  # as far as they are computed
+    busy: bool = False  # another thread computes the next one
+    made: bool = False  # it is the voice's present now
     planned: int = field(init=False)  # what `due` was at first
 
     def __post_init__(self) -> None:
         self.planned = self.due
+
+    @property
+    def schedule(self) -> int:
+        """Where in WINDOWS its next window stands. Long ones are for many voices at once."""
+        after = len(WINDOWS) - 1 if self.together else CHANGED + 1
+        return after + len(self.windows) - 1 if self.windows else CHANGED
 
 
 @dataclass(slots=True)
@@ -112,19 +127,35 @@ class _Voice:
     windows: list[_Window] = field(default_factory=list)
     schedule: int = 0  # windows since the onset or change
     summed: int = 0  # frames in `sums`
-    stretches: Samples | None = None  # of frames summed, summed + 1 ...
-    phases: NDArray[np.float64] | None = None  # at those frames and after the last
-    begun: list[tuple[int, NDArray[np.float64] | None]] = field(default_factory=list)  # recent (frame, phases)
-    batch: int = 0
+    made: deque[tuple[Samples, Phase]] = field(default_factory=deque)  # stretches of frames summed, summed + 1 ...
+    phase: Phase = None  # after the last of them
+    begun: list[tuple[int, Phase]] = field(default_factory=list)  # recent (frame, phases)
+    batch: int = 0  # of stretches since the controllers have moved
+    making: bool = False  # another thread makes the next ones
+    version: int = 0  # of the sound: counts what makes stretches worthless
     sums: Samples = field(default_factory=lambda: np.zeros((2, 0), np.float32))  # from `position` on
     fade: int | None = None  # samples left of a silenced voice
     end: int = 0  # first frame that the network has not written
     silent: bool = False
     let_go: bool = False  # by an event at `position` that is not worked in yet
     change: _Change | None = None
+    expected: _Change | None = None  # its release, where a score says when it will be
     busy: bool = False  # another thread has its next window written
     turn_from: int = 0  # sample from which on the network may look at its knobs again
     latent: tuple[float, ...] = ()  # what the network hears beside the two sines
+
+    @property
+    def future(self) -> _Change | None:
+        """The change that will probably replace what follows, once it is computed."""
+        return next((change for change in (self.change, self.expected) if change and change.windows), None)
+
+    def drop_made(self) -> None:
+        """Forget the stretches that have not begun: they would sound otherwise now."""
+        if self.made:
+            self.phase = self.made[0][1]
+            self.made.clear()
+        self.version += 1
+        self.batch = 0
 
     def content(self, first: int, count: int) -> Content:
         """What the network wrote for up to `count` frames; fewer where a window ends."""
@@ -150,6 +181,18 @@ class _Work:
     heard: tuple[Note, tuple[float, ...]]
     states: Flat
     window: _Window | None = None
+
+
+@dataclass(slots=True)
+class _Sound:
+    """Stretches of one voice, to be made by another thread."""
+
+    voice: _Voice
+    version: int
+    first: int
+    content: Content
+    phase: Phase
+    touch: Touch
 
 
 class KeysBank:
@@ -217,6 +260,18 @@ class KeysBank:
             if voice.number == number and voice.note.release is None:
                 voice.let_go = True
 
+    def expect(self, numbers: Collection[int], samples: int) -> None:
+        """These notes will probably be let go in so many samples: what follows may be computed before they are."""
+        together = len(numbers) >= TOGETHER
+        with self._lock:
+            for voice in self._voices:
+                if voice.number not in numbers or voice.note.release is not None or voice.let_go:
+                    continue
+                change = self._released(voice, voice.position + samples, together)
+                if voice.expected is None or not _same(voice.expected, change):
+                    voice.expected = change
+                    self._new_work.notify()
+
     def silence(self, number: int) -> None:
         """End a note within FADE samples."""
         for voice in self._voices:
@@ -233,10 +288,11 @@ class KeysBank:
 
     def touch(self, channel: int, left: float, right: float, semitones: float, knobs: Mapping[str, float]) -> None:
         """From now on a channel's notes sound so; notes that sound already follow from their next frame on."""
-        self._touches[channel] = Touch(np.array([semitones]), left, right, knobs)
-        for voice in self._voices:
-            if voice.channel == channel:
-                voice.stretches, voice.batch = None, 0
+        with self._lock:
+            self._touches[channel] = Touch(np.array([semitones]), left, right, knobs)
+            for voice in self._voices:
+                if voice.channel == channel:
+                    voice.drop_made()
 
     def render(self, samples: int, left_in_block: int | None = None) -> tuple[Samples, list[int]]:
         """The next samples (2, samples), and the numbers of the notes that have ended in them.
@@ -296,10 +352,18 @@ class KeysBank:
         """
         self._helped = threading.get_ident() != self._renderer
         with self._lock:
-            work = self._of_events() or self._of_time(frames, short=short)
+            work = self._of_events()
+            sound = self._of_sound() if short and not work else None
+            work = work or ([] if sound else self._of_time(frames, short=short))
+            sound = sound or (None if work else self._of_sound())
             self._mark(work, busy=True)
-        if not work:
-            return False
+        if work:
+            self._look_at(work)
+        elif sound:
+            self._make(sound)
+        return bool(work or sound)
+
+    def _look_at(self, work: Sequence[_Work]) -> None:
         try:
             self._calculate(work)
         finally:
@@ -307,16 +371,14 @@ class KeysBank:
                 self._mark(work, busy=False)
                 self._take(work)
                 self._done.notify_all()
-        return True
 
-    def _changes(self, voices: Sequence[_Voice]) -> list[_Work]:
-        """Work for the first of these voices' changes, and for as many more as are computed with it."""
-        if not voices:
+    def _changes(self, changing: Sequence[tuple[_Voice, _Change]]) -> list[_Work]:
+        """Work for the first of these changes, and for as many more as are computed with it."""
+        if not changing:
             return []
-        first = voices[0].change
-        together = first is not None and first.together
-        fitting = [voice for voice in voices if voice.change and voice.change.together == together]
-        return [self._changed(v) for v in fitting[: self._network.rows(WINDOWS[CHANGED], together=together)]]
+        together = changing[0][1].together
+        fitting = [pair for pair in changing if pair[1].together == together]
+        return [self._changed(*pair) for pair in fitting[: self._network.rows(WINDOWS[CHANGED], together=together)]]
 
     def wait_for_events(self, seconds: float) -> None:
         """Until a note is announced or let go, but not longer than so long."""
@@ -329,24 +391,66 @@ class KeysBank:
         if self._announced:
             return self._announced_work(self._network.rows(WINDOWS[0]))
         changing = [
-            voice for voice in self._voices
-            if voice.change and not voice.change.window and not voice.change.busy
-            and 0 < voice.end >= voice.change.border
+            (voice, change) for voice in self._voices for change in (voice.change, voice.expected)
+            if change and not change.windows and not change.busy and 0 < voice.end >= change.border
         ]  # fmt: skip
-        changing.sort(key=lambda voice: voice.change.due - voice.position if voice.change else 0)
+        changing.sort(key=lambda pair: pair[1].due - pair[0].position)
         return self._changes(changing)
 
     def _of_time(self, frames: int, *, short: bool) -> list[_Work]:
         """The next windows of the voices that need theirs within so many frames."""
         longest = LONG - 1 if short else WINDOWS[-1]
-        voices = [v for v in self._voices if v.end and not v.busy and _window_size(v) <= longest]
-        ahead = {voice.number: voice.end - self._needed(voice, 0) for voice in voices}
-        voices.sort(key=lambda voice: ahead[voice.number])
-        if not voices or ahead[voices[0].number] >= frames:
+        coming = []
+        for voice in self._voices:
+            change = voice.future
+            if change and voice.end < self._needed(voice, change.due - voice.position):
+                change = None  # the present is heard until then
+            end, size = (change.windows[-1].end, _size(change.schedule)) if change else (voice.end, _window_size(voice))
+            if end and size <= longest and not (change.busy if change else voice.busy):
+                coming.append((end - self._needed(voice, 0), voice.number, size, voice, change))
+        coming.sort(key=lambda one: one[:2])
+        if not coming or coming[0][0] >= frames:
             return []
-        size = _window_size(voices[0])
-        near = [v for v in voices if ahead[v.number] < frames + JOIN_FRAMES and _window_size(v) == size]
-        return [self._extended(voice) for voice in near[: self._network.rows(size)]]
+        first = coming[0][2]
+        near = [(voice, change) for ahead, _, size, voice, change in coming
+                if ahead < frames + JOIN_FRAMES and size == first]  # fmt: skip
+        return [
+            self._followed(voice, change) if change else self._extended(voice)
+            for voice, change in near[: self._network.rows(first)]
+        ]
+
+    def _of_sound(self) -> _Sound | None:
+        """The next stretches of the voice that needs them soonest. After the controllers have moved the render worker
+        makes a few first: while they go on moving, more would be made in vain."""
+        soonest, margin = None, SOUND_AHEAD
+        for voice in self._voices:
+            first = voice.summed + len(voice.made)
+            ahead = first - self._needed(voice, 0)
+            end = min(voice.end, voice.change.border) if voice.change else voice.end
+            if voice.batch and not voice.making and ahead < margin and first < end:
+                soonest, margin = voice, ahead
+        if soonest is None:
+            return None
+        first = soonest.summed + len(soonest.made)
+        content = soonest.content(first, BATCHES[min(soonest.batch, len(BATCHES) - 1)])
+        soonest.making = True
+        touch = self._frame_touch(soonest, len(content))
+        return _Sound(soonest, soonest.version, first, content, soonest.phase, touch)
+
+    def _make(self, sound: _Sound) -> None:
+        """On another thread than the render worker's; in vain where the voice sounds otherwise meanwhile."""
+        voice = sound.voice
+        made: list[tuple[Samples, Phase]] = []
+        phase = sound.phase
+        try:
+            made, phase = self._stretched(voice, sound.content, sound.first, phase, sound.touch)
+        finally:
+            with self._lock:
+                voice.making = False
+                if made and voice.version == sound.version:
+                    voice.made.extend(made)
+                    voice.phase = phase
+                    voice.batch += 1
 
     def _announced_work(self, rows: int) -> list[_Work]:
         """The first windows of as many announced notes as fit."""
@@ -359,14 +463,12 @@ class KeysBank:
 
     def _mark(self, work: Sequence[_Work], *, busy: bool) -> None:
         for one in work:
-            if one.change is not None:
+            if one.voice is None:
+                (self._onsets_busy.add if busy else self._onsets_busy.discard)(one.heard)
+            elif one.change is not None and not one.change.made:
                 one.change.busy = busy
-            elif one.voice is not None:
-                one.voice.busy = busy
-            elif busy:
-                self._onsets_busy.add(one.heard)
             else:
-                self._onsets_busy.discard(one.heard)
+                one.voice.busy = busy
 
     def _compute(self, samples: int) -> None:
         """Have the network write every frame that the next samples need, voices of a size in one batch."""
@@ -418,10 +520,13 @@ class KeysBank:
         heard = voice.heard, voice.latent
         return _Work(voice, None, voice.end, voice.end, _window_size(voice), heard, heard, voice.states)
 
-    def _changed(self, voice: _Voice) -> _Work:
+    def _followed(self, voice: _Voice, change: _Change) -> _Work:
+        """The next window of a change that has begun."""
+        last, heard = change.windows[-1], (change.heard, change.latent)
+        return _Work(voice, change, last.end, last.end, _size(change.schedule), heard, heard, last.states[-1])
+
+    def _changed(self, voice: _Voice, change: _Change) -> _Work:
         """The first window of a voice's change, whose border has been written."""
-        change = voice.change
-        assert change is not None
         first, states = change.border, voice.states
         if change.border < voice.end:
             window = next(w for w in voice.windows if w.begin <= change.border < w.end)
@@ -467,10 +572,11 @@ class KeysBank:
                 self._onsets[one.heard] = one.window
                 if len(self._onsets) > KEPT_ONSETS:
                     self._onsets.popitem(last=False)
-            elif one.change is not None:
-                one.change.window = one.window
-            elif one.voice.states is one.states:
-                self._append(one.voice, one.window)
+            elif one.change is None or one.change.made:
+                if one.voice.states is one.states:
+                    self._append(one.voice, one.window)
+            elif not one.change.windows or one.change.windows[-1].states[-1] is one.states:
+                one.change.windows.append(one.window)
 
     def _append(self, voice: _Voice, window: _Window) -> None:
         voice.windows = [*voice.windows, window]
@@ -487,16 +593,22 @@ class KeysBank:
             if voice.let_go:
                 self._new_work.notify()
                 voice.let_go = False
-                released = {"release": voice.position}
-                voice.note = replace(voice.note, **released)  # what it is; what it sounds like follows
-                heard = replace(voice.heard, **released)
-                border = self._model.codec.first_frame_of(voice.position)
-                voice.change = _Change(voice.position + LEAD, border, heard, voice.latent, together)
+                voice.note = replace(voice.note, release=voice.position)  # what it is; what it sounds like follows
+                change, expected = self._released(voice, voice.position, together), voice.expected
+                voice.change = expected if expected is not None and _same(expected, change) else change
+                voice.expected = None
             elif voice.change is None:
                 wait = min(wait, self._begin_turn(voice))
+            if voice.expected is not None and (voice.expected.heard.release or 0) < voice.position:
+                voice.expected = None  # it has not come
             if voice.change is not None:
                 wait = min(wait, voice.change.due - voice.position)
         return wait
+
+    def _released(self, voice: _Voice, sample: int, together: bool) -> _Change:
+        """What follows for a voice that is let go at a sample."""
+        border = self._model.codec.first_frame_of(sample)
+        return _Change(sample + LEAD, border, replace(voice.heard, release=sample), voice.latent, together)
 
     def _begin_turn(self, voice: _Voice) -> int:
         """Let the network hear knobs that have moved; return the samples until it may look again, if they have."""
@@ -509,7 +621,7 @@ class KeysBank:
         if voice.position < voice.turn_from:
             return voice.turn_from - voice.position
         border = self._needed(voice, LEAD)
-        voice.change = _Change(voice.position + LEAD, border, voice.heard, latent)
+        voice.change, voice.expected = _Change(voice.position + LEAD, border, voice.heard, latent), None
         voice.turn_from = voice.position + TURN_SAMPLES
         return LONGEST_WAIT
 
@@ -521,12 +633,12 @@ class KeysBank:
         if not due:
             return
         for voice in due:
-            while voice.change and (voice.change.busy or voice.end < voice.change.border):
+            while voice.change and not voice.change.windows and (voice.change.busy or voice.end < voice.change.border):
                 if voice.change.busy or voice.busy:
                     self._done.wait()
                 else:
                     self._write([self._extended(voice)])
-        while late := [voice for voice in due if voice.change and not voice.change.window]:
+        while late := [(voice, voice.change) for voice in due if voice.change and not voice.change.windows]:
             self._write(self._changes(late))
         for voice in due:
             self._make_change(voice)
@@ -534,7 +646,7 @@ class KeysBank:
     def _postponed(self, voice: _Voice) -> bool:
         """Whether a change that is not ready may wait for the thread that computes it: better late than a dropout."""
         change = voice.change
-        if self.patient or change is None or change.window or voice.position - change.planned >= MOST_LATE:
+        if self.patient or change is None or change.windows or voice.position - change.planned >= MOST_LATE:
             return False
         change.due = voice.position + max(self._left, 1)  # to the next block
         self.late += 1
@@ -543,21 +655,22 @@ class KeysBank:
     def _make_change(self, voice: _Voice) -> None:
         change = voice.change
         assert change is not None
-        assert change.window is not None
         kept = [
             replace(window, content=window.content[: change.border - window.first])
             for window in voice.windows
             if window.begin < change.border
         ]
-        voice.windows, voice.states, voice.end = [*kept, change.window], change.window.states[-1], change.window.end
-        voice.heard, voice.latent, voice.change = change.heard, change.latent, None
-        voice.schedule = len(WINDOWS) - 1 if change.together else CHANGED + 1  # long ones are for many voices at once
+        last = change.windows[-1]
+        voice.windows, voice.states, voice.end = [*kept, *change.windows], last.states[-1], last.end
+        voice.heard, voice.latent, voice.schedule = change.heard, change.latent, change.schedule
+        voice.change, voice.expected = None, None
+        voice.busy, change.made = change.busy, True
         while voice.end < voice.summed:
             self._write([self._extended(voice)])
         if change.border < voice.summed:
             self._begin_again(voice, change.border)
         else:
-            voice.stretches, voice.batch = None, 0
+            voice.drop_made()
 
     def _begin_again(self, voice: _Voice, border: int) -> None:
         """Make the frames from `border` on again that had begun, and cross over to them."""
@@ -568,14 +681,13 @@ class KeysBank:
         frame = border  # those before it are over: their windows do not hold the event
         while frame < summed:
             content = voice.content(frame, summed - frame)
-            made, phases = model.stretches(content, frame, voice.note, phase, self._frame_touch(voice, len(content)))
-            for index, stretch in enumerate(made):
-                _add(voice, stretch, (frame + index + 1) * model.hop - model.length - voice.position)
-                voice.begun.append((frame + index, None if phases is None else phases[index]))
+            made, phase = self._stretched(voice, content, frame, phase, self._frame_touch(voice, len(content)))
+            for index, (stretch, at) in enumerate(made, frame):
+                _add(voice, stretch, (index + 1) * model.hop - model.length - voice.position)
+                voice.begun.append((index, at))
             frame += len(content)
-            phase = None if phases is None else phases[-1]
-        voice.stretches, voice.batch = None, 0
-        voice.phases = None if phase is None else phase[None]
+        voice.drop_made()
+        voice.phase, voice.batch = phase, 1
         ramp = np.minimum(np.arange(1, before.shape[1] + 1) / CROSSFADE, 1.0).astype(np.float32)
         voice.sums = before * (1 - ramp) + voice.sums * ramp
 
@@ -585,29 +697,33 @@ class KeysBank:
         """Add the stretches of all frames before one."""
         model = self._model
         while voice.summed < needed:
-            if voice.stretches is None:
+            if not voice.made:
                 self._make_stretches(voice)
-                continue
-            stretch, voice.stretches = voice.stretches[0], voice.stretches[1:]
+            stretch, phase = voice.made.popleft()
             _add(voice, stretch, (voice.summed + 1) * model.hop - model.length - voice.position)
-            voice.begun.append((voice.summed, None if voice.phases is None else voice.phases[0]))
+            voice.begun.append((voice.summed, phase))
             voice.begun = voice.begun[-(-(-(model.length + LEAD) // model.hop) + 2) :]
-            voice.phases = None if voice.phases is None else voice.phases[1:]
             voice.summed += 1
-            if not len(voice.stretches):
-                voice.stretches = None
         oldest = voice.begun[0][0] if voice.begun else 0
         voice.windows = [window for window in voice.windows if window.end > oldest]
 
     def _make_stretches(self, voice: _Voice) -> None:
-        """Some frames ahead: few after a change, more while nothing happens."""
-        count = BATCHES[min(voice.batch, len(BATCHES) - 1)]
-        voice.batch += 1
-        content = voice.content(voice.summed, count)
-        phase = None if voice.phases is None else voice.phases[0]
+        """Some frames: few after a change, or where another thread makes more; more while nothing happens."""
+        content = voice.content(voice.summed, BATCHES[0 if self._helped else min(voice.batch, len(BATCHES) - 1)])
         touch = self._frame_touch(voice, len(content))
-        made, voice.phases = self._model.stretches(content, voice.summed, voice.note, phase, touch)
-        voice.stretches = made
+        made, voice.phase = self._stretched(voice, content, voice.summed, voice.phase, touch)
+        voice.made.extend(made)
+        voice.version += 1
+        voice.batch += 1
+
+    def _stretched(
+        self, voice: _Voice, content: Content, first: int, phase: Phase, touch: Touch
+    ) -> tuple[list[tuple[Samples, Phase]], Phase]:
+        """Stretches of frames first, first + 1 ... with the phases that they begin with, and the phase after them."""
+        made, phases = self._model.stretches(content, first, voice.note, phase, touch)
+        if phases is None:
+            return [(stretch, None) for stretch in made], None
+        return list(zip(made, phases[:-1], strict=True)), phases[-1]
 
     def _touch_of(self, channel: int) -> Touch:
         return self._touches.get(channel) or Touch(np.zeros(1), 1.0, 1.0, {})
@@ -635,7 +751,16 @@ class KeysBank:
 
 
 def _window_size(voice: _Voice) -> int:
-    return WINDOWS[min(voice.schedule, len(WINDOWS) - 1)]
+    return _size(voice.schedule)
+
+
+def _size(schedule: int) -> int:
+    return WINDOWS[min(schedule, len(WINDOWS) - 1)]
+
+
+def _same(one: _Change, other: _Change) -> bool:
+    """Whether two changes are the same future."""
+    return (one.heard, one.latent, one.together) == (other.heard, other.latent, other.together)
 
 
 def _is_over(voice: _Voice) -> bool:
