@@ -16,6 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.pickling import quickly_pickled
 from engine.spectral import Samples, Stft, normalise_power
 
 NNSS_RATE = 44_100
@@ -24,6 +25,7 @@ NNSS_NOTE_PERIOD = 190.5
 NNSS_CLOCK_SECONDS = 5.0
 
 
+@quickly_pickled
 @dataclass(frozen=True, slots=True)
 class Note:
     """One note as a codec sees it. Times are samples since its own note-on.

@@ -7,6 +7,7 @@ Nobody waits for anybody.
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
@@ -238,15 +239,17 @@ class _Clock:
 class Foresight:
     """Threads that compute the future of an engine's voices while the render worker plays the present.
 
-    Two: what follows from an event is due within 12 ms and must not wait for a long window of held notes.
+    Two where there are more than two cores: what follows from an event is due within 12 ms and should not wait for a
+    long window of held notes. On two cores a second one takes more from the worker than it gives.
     """
 
     def __init__(self, engine: LiveEngine) -> None:
         self._engine = engine
         self._stop = threading.Event()
+        kinds = (("long", False), ("short", True))[: max(1, (os.cpu_count() or 1) - 1)]
         self._threads = [
             threading.Thread(target=self._run, args=(short,), name=f"foresight, {name}", daemon=True)
-            for name, short in (("short", True), ("long", False))
+            for name, short in kinds
         ]
 
     def start(self) -> None:

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from engine.audio.output import OutputMeters
 from engine.codec import Heard, NnssCodec, ScoreCodec
 from engine.midi.events import Event
+from engine.pickling import quickly_pickled
 
 
+@quickly_pickled
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """How things stand, for the window. Times in samples of the synth, levels as amplitudes."""
@@ -34,6 +36,7 @@ class Snapshot:
     shed: int = 0  # released notes that were ended early to keep up
 
 
+@quickly_pickled
 @dataclass(frozen=True, slots=True)
 class Tap:
     """A block as it was heard: the output (samples,), mono, and the voices behind it, for `engine.codec.two_sines`."""
@@ -57,6 +60,7 @@ class InstrumentInfo:
     codec: NnssCodec | ScoreCodec
 
 
+@quickly_pickled
 @dataclass(frozen=True, slots=True)
 class State:
     """How things stand, sent again and again. meters: None without a device; latency_ms: from a key to its sound."""

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 REPORT_SECONDS = 1 / 60
 SEARCH_SECONDS = 2.0  # between two looks for a device that is missing
+WEIGH_SECONDS = 0.5  # between two looks at the memory
 STALL_SECONDS = 4.0  # without a block asked for, after which a device counts as gone
 SLEEP_SECONDS = 2.0  # that the clock may jump
 NO_DEVICE = "No sound device: you can still play, watch and export. Connect one, and it will be used."
@@ -67,6 +68,7 @@ class Server:
         self._wanted, self._block = "", 256
         self._port, self._ports, self._connected = AUTO_PORT, [""], ""
         self._last_midi: Event | None = None
+        self._rss_mb = rss_mb()
         self._housekeeping = ThreadPoolExecutor(1, thread_name_prefix="housekeeping")
         self._searching = False
         self._beginning = threading.Lock()
@@ -282,7 +284,7 @@ class Server:
     def _report(self) -> None:
         """Send the state, watch the device, the ports and the clock."""
         prepare_thread(COMPANION)
-        before = searched = moved = time.monotonic()
+        before = searched = moved = weighed = time.monotonic()
         asleep, position, watched = _asleep(), 0, None
         while True:
             time.sleep(REPORT_SECONDS)
@@ -299,6 +301,8 @@ class Server:
             if output is not None and (not output.running or now - moved > STALL_SECONDS):
                 self._send("lost", output.meters.device)
                 os._exit(1)
+            if now - weighed > WEIGH_SECONDS:
+                weighed, self._rss_mb = now, rss_mb()
             self._send_state(engine, output)
             if now - searched > SEARCH_SECONDS:
                 searched = now
@@ -319,7 +323,7 @@ class Server:
         if meters is not None and meters.sample_rate:
             latency = meters.latency_ms + 1000 * (engine.event_delay + LOOKAHEAD) / SAMPLE_RATE
         taps = [engine.taps.popleft() for _ in range(len(engine.taps))]
-        self._send("state", State(engine.snapshot, meters, latency, taps, self._last_midi, rss_mb()))
+        self._send("state", State(engine.snapshot, meters, latency, taps, self._last_midi, self._rss_mb))
 
     def _wake(self) -> None:
         if self._engine is not None:

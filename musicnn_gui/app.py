@@ -117,7 +117,8 @@ class _MetersFile:
         row = {
             "time": time.time(), "running": meters is not None,
             "load": meters.load if meters else 0.0, "worst_load": meters.worst_load if meters else 0.0,
-            "xruns": meters.xruns if meters else 0, "dropped": snapshot.dropped, "late": snapshot.late,
+            "xruns": meters.xruns if meters else 0, "device_xruns": meters.device_xruns if meters else 0,
+            "dropped": snapshot.dropped, "late": snapshot.late,
             "shed": snapshot.shed, "latency_ms": self._session.latency_ms, "voices": snapshot.voices,
             "playing": snapshot.playing, "score_position": snapshot.score_position,
             "midi": self._session.midi_connected,

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,7 @@ import numpy as np
 from engine.audio.quiet import quiet_libraries
 from engine.audio.resampler import Resampler
 from engine.errors import DeviceError
+from engine.pickling import quickly_pickled
 from engine.threads import WORKER, prepare_thread
 
 if TYPE_CHECKING:
@@ -59,12 +60,14 @@ class Device:
         return f"{self.name} ({self.host})"
 
 
+@quickly_pickled
 @dataclass(frozen=True, slots=True)
 class OutputMeters:
     """How the stream does.
 
     load: time spent on rendering over time rendered, mean of the last second; worst_load: of the worst block in it.
-    xruns: times that the ring ran dry or the device missed a block, since the stream was opened.
+    xruns: times that the ring ran dry since the stream was opened: the engine was too late, and there was a gap.
+    device_xruns: times that the device or the sound server missed a block, whoever on it was too late.
     latency_ms: ring, resampling and device together.
     """
 
@@ -76,6 +79,7 @@ class OutputMeters:
     sample_rate: int = 0
     block: int = 0
     device: str = ""
+    device_xruns: int = 0
 
 
 def _portaudio() -> Any:
@@ -184,9 +188,9 @@ class AudioOutput:
         stream = rtmixer.Mixer(device=device.index, channels=CHANNELS, samplerate=rate, blocksize=block, latency="low")
         return stream, rtmixer.RingBuffer(4 * CHANNELS, 1 << (4 * AHEAD[block] * block).bit_length()), rate
 
-    def _publish(self, load: float, worst: float, xruns: int, alive: bool, latency_ms: float) -> None:
+    def _publish(self, meters: OutputMeters) -> None:
         now = self.meters
-        self.meters = OutputMeters(alive, load, worst, xruns, latency_ms, now.sample_rate, now.block, now.device)
+        self.meters = replace(meters, sample_rate=now.sample_rate, block=now.block, device=now.device)
 
 
 class _Feeder:
@@ -195,7 +199,7 @@ class _Feeder:
     def __init__(
         self, stream: Any, ring: Any, render: Callable[[int], Samples], strained: Callable[[], None],
         interrupted: Callable[[], None], engine_rate: int, rate: int, block: int,
-        publish: Callable[[float, float, int, bool, float], None],
+        publish: Callable[[OutputMeters], None],
         stop: threading.Event,
     ) -> None:  # fmt: skip
         self._stream, self._ring, self._render = stream, ring, render
@@ -203,7 +207,8 @@ class _Feeder:
         self._engine_rate, self._rate, self._block, self._target = engine_rate, rate, block, AHEAD[block] * block
         self._publish, self._stop = publish, stop
         self._resampler = Resampler(engine_rate, rate, CHANNELS) if rate != engine_rate else None
-        self._xruns, self._counted = 0, None
+        self._xruns = self._device_xruns = 0
+        self._counted: Any = None
 
     @property
     def latency_ms(self) -> float:
@@ -218,7 +223,7 @@ class _Feeder:
             self._run()
         except Exception:
             log.exception("the stream broke")  # whatever a dying server raises, the stream is gone
-        self._publish(0.0, 0.0, self._xruns, False, self.latency_ms)
+        self._publish(self._meters(running=False))
 
     def _run(self) -> None:
         busy, worst, rendered, since = 0.0, 0.0, 0, time.perf_counter()
@@ -241,8 +246,11 @@ class _Feeder:
             now = time.perf_counter()
             if now - since > METER_SECONDS and rendered:
                 self._count_missed()
-                self._publish(busy * self._engine_rate / rendered, worst, self._xruns, True, self.latency_ms)
+                self._publish(self._meters(busy * self._engine_rate / rendered, worst))
                 busy, worst, rendered, since = 0.0, 0.0, 0, now
+
+    def _meters(self, load: float = 0.0, worst: float = 0.0, *, running: bool = True) -> OutputMeters:
+        return OutputMeters(running, load, worst, self._xruns, self.latency_ms, device_xruns=self._device_xruns)
 
     def _fill(self) -> None:
         while self._ring.read_available < self._target:
@@ -268,7 +276,7 @@ class _Feeder:
     def _count_missed(self) -> None:
         """The device's own dropouts, which rtmixer counts in its callback and hands out on demand."""
         if self._counted is not None and self._counted not in self._stream.actions:
-            self._xruns += int(self._counted.stats.output_underflows)
+            self._device_xruns += int(self._counted.stats.output_underflows)
             self._counted = None
         if self._counted is None:
             self._counted = self._stream.fetch_and_reset_stats()

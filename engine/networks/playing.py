@@ -11,11 +11,12 @@ error against float32 is about -48 dB of the network's output, 20 dB under what 
 from __future__ import annotations
 
 import copy
+import logging
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, cast
 
 import numpy as np
@@ -25,10 +26,13 @@ from torch import Tensor, nn
 
 from engine.networks.spectral import SpectralNetwork
 
+log = logging.getLogger(__name__)
+
 ROWS = 8  # of a batch in bfloat16
 LONG = 32  # frames from which on a window is computed in full batches
 CHUNK = 8  # frames between two states that are kept, so that a voice can go back there
 LSTM = 2  # torch's number of the kind of cell
+SETTLING = 3  # first calls of a trace, in which torch still works on it
 SMALLEST_HALF = 128  # cells from which on half the precision pays
 
 Flat = list[Tensor]
@@ -80,7 +84,7 @@ class PlayingNetwork:
         """
         return 1 if self._half and commit < LONG and not together else ROWS
 
-    def _make_cells(self, rows: int) -> list[tuple[Cell, Cell]]:
+    def _make_cells(self, rows: int) -> list[Layer]:
         packed = _packed(self._network, rows) if self._network.config.cell == "lstm" else None
         return packed or _plain(self._network)
 
@@ -119,30 +123,63 @@ class PlayingNetwork:
             return self._runs[commit, rows]
 
     def _traced(self, commit: int, rows: int) -> Callable[..., tuple[Tensor, ...]]:
-        config = self._network.config
-        run = partial(_window, self._network, self._cells[rows], commit)
-        x = torch.zeros(commit + self.context, rows, config.features)
-        states = [self._padding[:rows]] * len(self.zero_states())
+        network, layers = self._network, self._cells[rows]
+        count, shape = len(self.zero_states()), (commit + self.context, rows, network.config.features)
+        # oneDNN's own arrangements of weights cannot be constants of a trace: they are handed in.
+        weights = [tensor for layer in layers for cell in layer for tensor in cell.weights]
+
+        def run(x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+            return _window(network, _with(layers, tensors[count:]), commit, x, *tensors[:count])
+
         trace: Any = torch.jit.trace
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it is deprecated in favour of what needs a compiler on every machine
+            example = torch.zeros(shape), *[self._padding[:rows]] * count, *weights
             try:
-                traced = trace(run, (x, *states), check_trace=False)
-            except (RuntimeError, AttributeError):  # a torch without it: slower beside other threads, else the same
-                return run
-        return cast("Callable[..., tuple[Tensor, ...]]", traced)
+                traced = trace(run, example, check_trace=False)
+                for _ in range(SETTLING):
+                    traced(*example)
+            except (RuntimeError, AttributeError) as error:  # slower beside other threads, else the same
+                log.warning("windows of %d frames cannot be traced: %s", commit, str(error).partition("\n")[0])
+                traced = run
+        return lambda x, *states: cast("tuple[Tensor, ...]", traced(x, *states, *weights))
 
     def _numbers(self, tensor: Tensor) -> Tensor:
         return tensor.bfloat16() if self._half else tensor
 
 
-Cell = Callable[..., list[Tensor]]
-"""One direction of one layer: of frames (frames, voices, numbers) and states (voices, hidden) each, the output (frames,
-voices, hidden) and the states after them."""
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One direction of one layer.
+
+    run: of weights, frames (frames, voices, numbers) and states (voices, hidden) each, the output (frames, voices,
+    hidden) and the states after them. weights: to be handed to it, where it does not know them itself.
+    """
+
+    run: Callable[..., list[Tensor]]
+    weights: tuple[Tensor, ...] = ()
+
+    def __call__(self, x: Tensor, *states: Tensor) -> list[Tensor]:
+        """See `run`."""
+        return self.run(self.weights, x, *states)
+
+
+Layer = tuple[Cell, Cell]
+"""Forward and backward."""
+
+
+def _with(layers: Sequence[Layer], weights: Sequence[Tensor]) -> list[Layer]:
+    """The same layers with other tensors for weights, in order."""
+    left = iter(weights)
+    return [
+        (replace(ahead, weights=tuple(islice(left, len(ahead.weights)))),
+         replace(back, weights=tuple(islice(left, len(back.weights)))))
+        for ahead, back in layers
+    ]  # fmt: skip
 
 
 def _window(
-    network: SpectralNetwork, layers: Sequence[tuple[Cell, Cell]], commit: int, x: Tensor, *flat: Tensor
+    network: SpectralNetwork, layers: Sequence[Layer], commit: int, x: Tensor, *flat: Tensor
 ) -> tuple[Tensor, ...]:
     """`SpectralNetwork.window` over time: x (commit + context, voices, features) and states (voices, hidden) each.
 
@@ -166,7 +203,7 @@ def _window(
     return network.out(x).float(), *(state for border in borders for state in border)
 
 
-def _packed(network: SpectralNetwork, rows: int) -> list[tuple[Cell, Cell]] | None:
+def _packed(network: SpectralNetwork, rows: int) -> list[Layer] | None:
     """Cells whose weights are as oneDNN wants them, which it would make anew at every call: half of a window's time.
 
     None where torch cannot. The numbers are those of the plain ones, to the last bit.
@@ -179,14 +216,14 @@ def _packed(network: SpectralNetwork, rows: int) -> list[tuple[Cell, Cell]] | No
         def cell(module: nn.Module, *, back: bool) -> Cell:
             weights = cast("list[Tensor]", cast(nn.LSTM, module).all_weights[0])
             size = [CHUNK, rows, weights[0].shape[1]]
-            packed = [*pack(weights[0], weights[1], hidden, back, True, False, size), weights[2], weights[3]]
+            packed = (*pack(weights[0], weights[1], hidden, back, True, False, size), weights[2], weights[3])
 
-            def run(x: Tensor, h: Tensor, c: Tensor) -> list[Tensor]:
+            def run(packed: Sequence[Tensor], x: Tensor, h: Tensor, c: Tensor) -> list[Tensor]:
                 return list(
                     layer(x.contiguous(), *packed, h, c, back, [], LSTM, hidden, 1, True, False, False, False)[:3]
                 )
 
-            return run
+            return Cell(run, packed)
 
         with torch.inference_mode():
             pairs = zip(network.body.ahead, network.body.back, strict=True)
@@ -195,17 +232,17 @@ def _packed(network: SpectralNetwork, rows: int) -> list[tuple[Cell, Cell]] | No
         return None
 
 
-def _plain(network: SpectralNetwork) -> list[tuple[Cell, Cell]]:
+def _plain(network: SpectralNetwork) -> list[Layer]:
     """Cells of the network's own modules."""
 
     def cell(module: nn.Module, *, back: bool) -> Cell:
-        def run(x: Tensor, *states: Tensor) -> list[Tensor]:
+        def run(weights: Sequence[Tensor], x: Tensor, *states: Tensor) -> list[Tensor]:
             before = tuple(state[None] for state in states)
             out, after = module((x.flip(0) if back else x).transpose(0, 1), before if len(before) > 1 else before[0])
             out = out.transpose(0, 1)
             return [out.flip(0) if back else out, *(part[0] for part in (after if len(before) > 1 else (after,)))]
 
-        return run
+        return Cell(run)
 
     pairs = zip(network.body.ahead, network.body.back, strict=True)
     return [(cell(ahead, back=False), cell(back, back=True)) for ahead, back in pairs]

@@ -109,6 +109,10 @@ class StatusLine(QLabel):
         return [
             f"{meters.sample_rate / 1000:g} kHz", f"{meters.block} frames",
             f"latency {self._session.latency_ms:.1f} ms",
-            f"load {meters.load:.0%}, worst {meters.worst_load:.0%}", f"xruns {meters.xruns}", voices,
+            f"load {meters.load:.0%}, worst {meters.worst_load:.0%}", _dropouts(meters), voices,
             *(f"{name} {count}" for name, count in (("dropped", snapshot.dropped), ("shed", snapshot.shed)) if count),
         ]  # fmt: skip
+
+
+def _dropouts(meters: OutputMeters) -> str:
+    return f"xruns {meters.xruns}" + (f" (device {meters.device_xruns})" if meters.device_xruns else "")

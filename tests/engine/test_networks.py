@@ -168,3 +168,14 @@ def test_a_window_is_the_networks_own_and_can_be_gone_back_into(cell, hidden, co
             rest = playing.window([frames[row, index * CHUNK :]], commit - index * CHUNK, [state])[0]
             # The frames after it are the same: all that a window knows of its past is in the state.
             assert torch.allclose(rest.raw, written[row].raw[index * CHUNK :], atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("hidden", [12, 128])  # from 128 on in bfloat16, where the processor has it
+def test_a_window_is_one_call_whatever_the_cell(cell, hidden, caplog):
+    network = SpectralNetwork(NetworkConfig(10, 6, 8, hidden, 2, cell, 4)).eval().requires_grad_(False)
+    playing = PlayingNetwork(network)
+    frames = [np.ones((12, 10), np.float32)]
+    first, again = (playing.window(frames, 8, [playing.zero_states()])[0].raw for _ in range(2))
+    assert torch.equal(first, again)
+    assert not caplog.records  # it is said where a window cannot be traced
