@@ -37,6 +37,9 @@ END_SECONDS = 30.0
 NOTE_ON, NOTE_OFF, CONTROL = 0x90, 0x80, 0xB0
 VOLUME, PEDAL = 7, 64
 COUNTS = (24, 32, 40, 48, 64)
+AGAIN_SECONDS = 12.0
+LOWEST = 21
+TAKES = 5
 
 EARLIEST_MS, LATEST_MS = -2.0, 60.0
 ATTACK_MS = 30.0
@@ -786,7 +789,7 @@ def xruns_score(server: LiveServer, options: LiveBenchOptions) -> Row:
 
 
 def voices_held(server: LiveServer, options: LiveBenchOptions) -> Row:
-    """Hold many keys under the pedal: the wanted number for long, then more and more until an xrun.
+    """Hold many keys: the wanted number for long, then more and more until an xrun.
 
     An xrun is one of the program's: its ring ran dry. A shed voice counts as one.
     """
@@ -807,25 +810,30 @@ def voices_held(server: LiveServer, options: LiveBenchOptions) -> Row:
 
 def _clean(result: Row) -> bool:
     quiet = not any(result[name] for name in ("xruns", "shed"))
-    return quiet and result["max_voices"] >= result["held"]
+    return quiet and result["least_voices"] >= result["held"]
 
 
 def _hold(stage: _Stage, count: int, seconds: float) -> Row:
-    """Strike `count` keys 50 ms apart under the pedal, hold them for `seconds` after the last."""
+    """Strike `count` keys 50 ms apart and hold them for `seconds` after the last.
+
+    A piano's notes die away: each key is struck again every AGAIN_SECONDS, in turn, so that none has ended before.
+    """
+    lowest, tester = max(LOWEST, 48 - count // 2), stage.tester  # low notes sound longest
+    frame = tester.soon()
     stage.begin()
-    lowest = 60 - count // 2
-    frame, tester = stage.tester.soon(), stage.tester
-    strikes = [(frame + round(0.05 * i * tester.rate), bytes((NOTE_ON, lowest + i, 90))) for i in range(count)]
-    tester.play([(frame, bytes((CONTROL, PEDAL, 127))), *strikes])
-    time.sleep(seconds)
+    tester.play((frame + round(0.05 * i * tester.rate), bytes((NOTE_ON, lowest + i, 90))) for i in range(count))
+    struck = len(stage.program.rows())
+    frame = tester.soon()
+    again = [(frame + round(AGAIN_SECONDS * (i + 1) / count * tester.rate), lowest + i % count)
+             for i in range(int(count * seconds / AGAIN_SECONDS))]  # fmt: skip
+    tester.play((at, bytes((kind, key, 90))) for at, key in again for kind in (NOTE_OFF, NOTE_ON))
+    time.sleep(max(0.0, seconds - (tester.soon() - frame) / tester.rate))
     troubles = stage.troubles()
-    last = stage.since()[-1]
-    load = float(np.mean([row["load"] for row in stage.since()]))
-    # The keys themselves come up: the next round strikes them again.
+    rows = stage.program.rows()[struck:]
     tester.now(*((NOTE_OFF, lowest + i, 0) for i in range(count)))
     return {
-        "held": count, "seconds": seconds, **troubles, "mean_load": round(load, 3), "voices_at_end": last["voices"],
-        "all_sound": last["voices"] >= count,
+        "held": count, "seconds": seconds, **troubles, "mean_load": round(float(np.mean([r["load"] for r in rows])), 3),
+        "least_voices": min(row["voices"] for row in rows),
     }  # fmt: skip
 
 
@@ -853,16 +861,20 @@ def live_equals_offline(server: LiveServer, options: LiveBenchOptions) -> Row:
     with tempfile.TemporaryDirectory(prefix="musicnn-score-") as folder:
         path = Path(folder) / "chords.mid"
         seconds = write_chords(path)
-        with _Stage(server, path, play=True) as stage:
-            stage.tester.record(seconds + 4.0)
-            time.sleep(seconds + 2.0)
-            recording = stage.tester.recorded()
-            troubles = stage.troubles()
+        takes, recording = 0, None
+        while takes < TAKES and (recording is None or recording.skipped):
+            takes += 1  # where the server left something out, what was played is not known
+            with _Stage(server, path, play=True) as stage:
+                stage.tester.record(seconds + 4.0)
+                time.sleep(seconds + 2.0)
+                recording = stage.tester.recorded()
+                troubles = stage.troubles()
+        assert recording is not None
         instrument = _open_instrument()
         offline = _render(read_score(path, instrument.sample_rate), instrument)
     result = difference_db(recording.sound.astype(np.float64), _at_rate(offline, instrument.sample_rate, server.rate),
                            server.rate)  # fmt: skip
-    return {**result, "gaps": recording.gaps, "skipped": recording.skipped, **troubles}
+    return {**result, "takes": takes, "gaps": recording.gaps, "skipped": recording.skipped, **troubles}
 
 
 def write_chords(path: Path) -> float:

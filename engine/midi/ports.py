@@ -20,6 +20,7 @@ import mido
 from engine.audio.quiet import quiet_libraries
 from engine.errors import MidiPortError
 from engine.midi.events import Event, control, from_mido
+from engine.threads import COMPANION, prepare_thread
 
 VIRTUAL_NAME = "MusicNN"
 AUTO_PORT = "auto"
@@ -133,6 +134,7 @@ class MidiInput:
 
     def _watch(self) -> None:
         """rtmidi does not tell of unplugged ports: look at the names once a second."""
+        prepare_thread(COMPANION)  # it asks the sound server with the interpreter in its hands
         while not self._stop.wait(POLL_SECONDS):
             with self._lock:
                 self._look()

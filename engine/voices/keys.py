@@ -47,8 +47,8 @@ CHANGED = 1
 BATCHES = (4, 8, 16)
 """Frames whose stretches are made at a time after the controllers have moved; the last size goes on. `look_ahead` makes
 all but the first."""
-SOUND_AHEAD = 6
-"""Frames for which stretches are made at least, where somebody looks ahead."""
+SOUND_AHEAD, SOUND_URGENT = 6, 3
+"""Frames for which stretches are made at least, where somebody looks ahead, and where there are windows to write."""
 LEAD = 512
 """Samples from an event that changes a voice's future until it is heard: what the network has for it, 12 ms."""
 JOIN_FRAMES = WINDOWS[-1] // 2
@@ -353,9 +353,9 @@ class KeysBank:
         self._helped = threading.get_ident() != self._renderer
         with self._lock:
             work = self._of_events()
-            sound = self._of_sound() if short and not work else None
+            sound = None if work else self._of_sound(SOUND_URGENT)
             work = work or ([] if sound else self._of_time(frames, short=short))
-            sound = sound or (None if work else self._of_sound())
+            sound = sound or (None if work else self._of_sound(SOUND_AHEAD))
             self._mark(work, busy=True)
         if work:
             self._look_at(work)
@@ -419,10 +419,13 @@ class KeysBank:
             for voice, change in near[: self._network.rows(first)]
         ]
 
-    def _of_sound(self) -> _Sound | None:
-        """The next stretches of the voice that needs them soonest. After the controllers have moved the render worker
-        makes a few first: while they go on moving, more would be made in vain."""
-        soonest, margin = None, SOUND_AHEAD
+    def _of_sound(self, frames: int) -> _Sound | None:
+        """The next stretches of the voice that needs them soonest, if within so many frames.
+
+        After the controllers have moved the render worker makes a few first: while they go on moving, more would be
+        made in vain.
+        """
+        soonest, margin = None, frames
         for voice in self._voices:
             first = voice.summed + len(voice.made)
             ahead = first - self._needed(voice, 0)
@@ -708,8 +711,8 @@ class KeysBank:
         voice.windows = [window for window in voice.windows if window.end > oldest]
 
     def _make_stretches(self, voice: _Voice) -> None:
-        """Some frames: few after a change, or where another thread makes more; more while nothing happens."""
-        content = voice.content(voice.summed, BATCHES[0 if self._helped else min(voice.batch, len(BATCHES) - 1)])
+        """Some frames: few after a change, more while nothing happens."""
+        content = voice.content(voice.summed, BATCHES[min(voice.batch, len(BATCHES) - 1)])
         touch = self._frame_touch(voice, len(content))
         made, voice.phase = self._stretched(voice, content, voice.summed, voice.phase, touch)
         voice.made.extend(made)
