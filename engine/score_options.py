@@ -36,7 +36,7 @@ class ScoreOptions:
             raise ValueError(f"a score is transposed by {-FURTHEST}..{FURTHEST} semitones, not {self.transpose}")
         if self.loop is not None:
             start, end = self.loop
-            if not (0 <= start and end - start >= SHORTEST_LOOP_SECONDS and math.isfinite(end)):
+            if not (start >= 0 and end - start >= SHORTEST_LOOP_SECONDS and math.isfinite(end)):
                 raise ValueError(
                     f"a loop lasts at least {SHORTEST_LOOP_SECONDS:g} s and does not begin before the score"
                 )

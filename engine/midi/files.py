@@ -80,8 +80,7 @@ class Score:
     def without_channel(self, channel: int) -> Score:
         """The same score without the events of one channel."""
         kept = [event.channel != channel for event in self.events]
-        events, track_of = (tuple(compress(column, kept)) for column in (self.events, self.track_of))
-        return replace(self, events=events, track_of=track_of)
+        return replace(self, events=tuple(compress(self.events, kept)), track_of=tuple(compress(self.track_of, kept)))
 
 
 @dataclass(slots=True)
