@@ -323,6 +323,8 @@ class Editing(QObject):
             self.engine.turn(name, value)
         self.engine.map(state.mapping)
         self.refresh_presets()
+        loaded = {name: KNOBS[name].default for name in info.knobs}
+        self._become(replace(state, preset=self.presets[0], loaded=loaded))
         self.history_changed.emit()
 
     def _with(self, values: Mapping[str, float]) -> EditState:
