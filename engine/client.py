@@ -108,6 +108,10 @@ class EngineClient:
         self._next_knobs = dict(knobs)
         self._command("load", instrument, self._next_knobs)
 
+    def load_part(self, channel: int, instrument: str | None) -> None:
+        """Give a channel (0-15) an instrument of its own, by name or path; None lets the main one play it again."""
+        self._command("load_part", channel, instrument)
+
     def open_score(self, score: Score | None) -> None:
         """Give the transport a score."""
         self._score = score

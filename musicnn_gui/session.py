@@ -78,6 +78,8 @@ class Session(Editing):
         self.midi_connected = ""
         """Name of the MIDI port that is listened to, or nothing."""
         self.instruments: list[InstrumentEntry] = []
+        self.parts: dict[int, str] = {}
+        """Sources of instruments by the tracks that have one of their own."""
         self.take: Take | None = None
         """What was recorded last, saved or not."""
         self._recording: Path | None = None
@@ -196,6 +198,17 @@ class Session(Editing):
     def open_score(self, path: Path) -> None:
         """Read a MIDI file and stand at its beginning."""
         self._do(f"reading {path.name}", self._read, path)
+
+    def set_part(self, track: int, source: str | None) -> None:
+        """Give a track, and all others on its channel, an instrument of its own; None lets the main one play it."""
+        channel = self.tracks[track].channel
+        for other in self.tracks:
+            if other.channel == channel:
+                self.parts.pop(other.index, None)
+                if source is not None:
+                    self.parts[other.index] = source
+        self.engine.load_part(channel, source)
+        self.score_options_changed.emit()
 
     def play_or_pause(self) -> None:
         """Start the score, or pause it."""
@@ -469,6 +482,8 @@ class Session(Editing):
 
     def _take_score(self, score: Score, path: Path) -> None:
         again = self.score is None and str(path) == self.settings.score
+        for track in {self.tracks[track].channel: track for track in self.parts}.values():
+            self.set_part(track, None)
         self.score, self.score_path = score, path
         self._begin_score(ScoreOptions.from_json(self.settings.score_options) if again else ScoreOptions())
         if path != DEMO:
