@@ -23,6 +23,7 @@ from engine.knobs import KNOBS, MASTER, Knob
 from engine.library import DEFAULT
 from engine.midi.events import Event, note_off, note_on
 from engine.midi.files import Score, TrackInfo, read_score
+from engine.midi.monitor import PEDALS
 from engine.score_options import ScoreOptions
 from engine.transport import arranged
 from musicnn_gui.assets import DEMO
@@ -320,7 +321,7 @@ class Session(Editing):
     @property
     def pedals(self) -> Mapping[str, float]:
         """How far sustain, sostenuto and soft pedal are down, 0-1."""
-        return self.snapshot.pedals if self.snapshot is not None else {}
+        return dict.fromkeys(PEDALS, 0.0) | dict(self.snapshot.pedals if self.snapshot is not None else {})
 
     @property
     def bend(self) -> float:
