@@ -57,7 +57,8 @@ class EngineClient:
     def __init__(self, tell: Callable[[str, tuple[Any, ...]], None], faults: Path | None = None) -> None:
         """`tell(name, arguments)` is called by the reading thread with "instrument" (InstrumentInfo), "devices"
         (titles, used), "ports" (names, connected), "busy" (what), "message" (text, problem), "knobs" (values that
-        controllers have set), "learned" (number of a controller), "recorded" (folder of a take), "restarted" (). faults: see `serve`."""
+        controllers have set), "learned" (number of a controller), "recorded" (folder of a take), "restarted" ().
+        faults: see `serve`."""
         self._tell, self._faults = tell, faults
         self.snapshot: Snapshot | None = None
         self.meters: OutputMeters | None = None

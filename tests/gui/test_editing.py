@@ -144,16 +144,15 @@ def undone_and_redone(session, clock, edits):
     """Make edits; go back step by step, then forth; every state must be what it was on the way."""
     steps = []
     for edit in edits:
-        before, made = session._state, list(session._history._made)
+        before = session._state
         make(session, clock, edit)
-        if session._history._made != made or session._history._made[-1:] != made[-1:]:
-            joined = len(session._history._made) <= len(made)
-            if joined:
-                steps = steps[: len(session._history._made)]
-                if session._history._made and len(steps) == len(session._history._made):
-                    steps[-1] = (steps[-1][0], session._state)
-            else:
-                steps.append((before, session._state))
+        made = len(session._history._made)
+        if made > len(steps):
+            steps.append((before, session._state))
+        elif made < len(steps):  # joined the step before, which came to nothing by that
+            steps.pop()
+        elif session._state != before and edit[0] != "switch":  # joined it
+            steps[-1] = (steps[-1][0], session._state)
     assert len(steps) == len(session._history._made)
     for before, _ in reversed(steps):
         assert session.can_undo
