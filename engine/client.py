@@ -13,8 +13,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.faults import catch_faults
 from engine.midi.events import Event, knob
 from engine.midi.ports import AUTO_PORT
 from engine.threads import prepare_process
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from engine.audio.output import OutputMeters
     from engine.midi.files import Score
     from engine.reports import Snapshot, State, Tap
+    from engine.score_options import ScoreOptions
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +36,13 @@ RESTARTED = "The sound engine had stopped and was started again; the log says mo
 GIVEN_UP = "The sound engine stops again and again; the log says why. Restart the program."
 
 
-def serve(pipe: Connection) -> None:
-    """Run the engine, in its own process, until the other end of the pipe says so or is gone."""
+def serve(pipe: Connection, faults: Path | None = None) -> None:
+    """Run the engine, in its own process, until the other end of the pipe says so or is gone.
+
+    faults: file that a crash of a library is written to.
+    """
     prepare_process()
+    kept_open = catch_faults(faults) if faults is not None else None  # noqa: F841  # as long as the process runs
     from engine.server import Server  # noqa: PLC0415  # imports torch, which the window's process does without
 
     Server(pipe).run()
@@ -44,17 +51,20 @@ def serve(pipe: Connection) -> None:
 class EngineClient:
     """One engine in a process of its own. All methods may be called by any thread.
 
-    snapshot, meters, latency_ms, last_midi, rss_mb: as last reported; None or 0 before that.
+    snapshot, meters, latency_ms, last_midi, midi_events, rss_mb: as last reported; None or 0 before that.
     """
 
-    def __init__(self, tell: Callable[[str, tuple[Any, ...]], None]) -> None:
+    def __init__(self, tell: Callable[[str, tuple[Any, ...]], None], faults: Path | None = None) -> None:
         """`tell(name, arguments)` is called by the reading thread with "instrument" (InstrumentInfo), "devices"
-        (titles, used), "ports" (names, connected), "busy" (what), "message" (text, problem)."""
-        self._tell = tell
+        (titles, used), "ports" (names, connected), "busy" (what), "message" (text, problem), "knobs" (values that
+        controllers have set), "learned" (number of a controller), "recorded" (folder of a take), "restarted" ().
+        faults: see `serve`."""
+        self._tell, self._faults = tell, faults
         self.snapshot: Snapshot | None = None
         self.meters: OutputMeters | None = None
         self.latency_ms = self.rss_mb = 0.0
         self.last_midi: Event | None = None
+        self.midi_events = 0
         self.taps: deque[Tap] = deque(maxlen=TAPS)
         self._sending = threading.Lock()
         self._pipe: Connection | None = None
@@ -64,6 +74,8 @@ class EngineClient:
         # What a new process has to know to be as the lost one was.
         self._instrument, self._knobs, self._next_knobs = "", dict[str, float](), dict[str, float]()
         self._score: Score | None = None
+        self._score_options: ScoreOptions | None = None
+        self._mapping: dict[str, int] = {}
         self._output, self._port, self._tapping = ("", 256), AUTO_PORT, False
 
     def start(self, instrument: str, knobs: Mapping[str, float], device: str, block: int, port: str) -> None:
@@ -103,10 +115,19 @@ class EngineClient:
         self._next_knobs = dict(knobs)
         self._command("load", instrument, self._next_knobs)
 
+    def load_part(self, channel: int, instrument: str | None) -> None:
+        """Give a channel (0-15) an instrument of its own, by name or path; None lets the main one play it again."""
+        self._command("load_part", channel, instrument)
+
     def open_score(self, score: Score | None) -> None:
         """Give the transport a score."""
         self._score = score
         self._command("open_score", score)
+
+    def set_score_options(self, options: ScoreOptions) -> None:
+        """Play the score otherwise from now on."""
+        self._score_options = options
+        self._command("set_score_options", options)
 
     def play(self) -> None:
         """Start the transport."""
@@ -135,6 +156,21 @@ class EngineClient:
             self._tapping = wanted
             self._command("tap", wanted)
 
+    # --- controllers, recording ---
+
+    def map(self, mapping: Mapping[str, int]) -> None:
+        """Let controllers turn knobs; the numbers of the controllers by the names of the knobs."""
+        self._mapping = dict(mapping)
+        self._command("map", self._mapping)
+
+    def learn(self, wanted: bool) -> None:
+        """Be told ("learned") which controller moves next."""
+        self._command("learn", wanted)
+
+    def record(self, folder: str) -> None:
+        """Record into a new folder; "" ends that. "recorded" is told when all is written."""
+        self._command("record", folder)
+
     # --- devices ---
 
     def open_output(self, device: str, block: int) -> None:
@@ -156,12 +192,15 @@ class EngineClient:
     def _launch(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs,), name="musicnn engine", daemon=True)
+        self._process = context.Process(target=serve, args=(theirs, self._faults), name="musicnn engine", daemon=True)
         self._process.start()
         theirs.close()
         self._next_knobs = dict(self._knobs)
         self._command("load", self._instrument, self._next_knobs)
         self._command("open_score", self._score)
+        if self._score_options is not None:
+            self._command("set_score_options", self._score_options)
+        self._command("map", self._mapping)
         self._command("tap", self._tapping)
         self._command("open_midi", self._port)  # before the sound: rtmidi holds the interpreter while it opens
         self._command("open_output", *self._output)
@@ -189,13 +228,15 @@ class EngineClient:
             else:
                 if name == "instrument":
                     self._instrument, self._knobs = arguments[0].source, self._next_knobs
+                elif name == "knobs":
+                    self._knobs |= arguments[0]
                 self._tell(name, arguments)
         if not self._closing:
             self._fallen(lost)
 
     def _keep(self, state: State) -> None:
         self.snapshot, self.meters, self.latency_ms = state.snapshot, state.meters, state.latency_ms
-        self.last_midi, self.rss_mb = state.last_midi, state.rss_mb
+        self.last_midi, self.midi_events, self.rss_mb = state.last_midi, state.midi_events, state.rss_mb
         self.taps.extend(state.taps)
 
     def _fallen(self, lost: str) -> None:
@@ -211,6 +252,7 @@ class EngineClient:
         text = f"{lost} has gone: all notes are off, and it will be used again when it is back." if lost else RESTARTED
         self._tell("message", (text, True))
         self.meters = None
+        self._tell("restarted", ())
         self._launch()
         if self.snapshot is not None:
             self.seek(self.snapshot.score_position)

@@ -99,13 +99,14 @@ class Synth:
         """These events, timed on this clock and in order, will probably be scheduled when their time has come.
 
         Notes are announced, and releases too: what a pedal lets go of is found by playing the events to a copy of the
-        channel. Calls go on in time: each begins where the one before ended.
+        channel. What was foreseen from the first of these events on is forgotten.
         """
         if not events:
             return
         for event in events:
             self.announce(event)
-        self._foreseen = [event for event in self._foreseen if event.sample >= self.position] + list(events)
+        kept = [event for event in self._foreseen if self.position <= event.sample < events[0].sample]
+        self._foreseen = [*kept, *events]
         for index in {event.channel for event in events if event.kind in (Kind.NOTE_OFF, Kind.NOTE_ON, Kind.CONTROL)}:
             self._foresee_releases(index)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import logging
 import os
@@ -12,13 +13,14 @@ from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-import platformdirs
 import pyqtgraph as pg
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 
+from engine.faults import catch_faults
 from engine.memory import rss_mb
 from musicnn_gui.assets import DEMO
+from musicnn_gui.crash import CrashMarker, CrashReport, log_path
 from musicnn_gui.session import Session
 from musicnn_gui.settings import Settings, settings_path
 from musicnn_gui.theme import apply_theme
@@ -29,12 +31,8 @@ log = logging.getLogger(__name__)
 LOG_BYTES = 1_000_000
 INTERRUPT_MS = 200
 METERS_MS = 500
+SAVE_MS = 20_000  # between two times that the settings are written, for the case of a crash
 READY = "ready"
-
-
-def log_path() -> Path:
-    """The log file; it is named where something went wrong."""
-    return Path(platformdirs.user_log_dir("musicnn", appauthor=False)) / "musicnn.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +59,16 @@ def run(options: PlayOptions) -> int:
     app.setApplicationName("MusicNN")
     app.setDesktopFileName("musicnn")
     apply_theme(app)
-    settings = Settings.load(settings_path())
+    faults = catch_faults(log_path())
+    settings, marker = Settings.load(settings_path()), CrashMarker(settings_path().parent)
     if options.instrument is not None:
         settings.instrument = options.instrument
     if options.block is not None:
         settings.block = options.block
-    session = Session(settings)
-    session.start(options.file or DEMO)  # first: the engine's process loads while the window is made
+    session = Session(settings, crashed=marker.set())
+    session.start(
+        options.file or session.remembered_score or DEMO
+    )  # first: the engine's process loads while the window is made
     window = MainWindow(session)
     sys.excepthook = _Excepthook(window)
     window.show()
@@ -89,12 +90,24 @@ def run(options: PlayOptions) -> int:
     wake = QTimer()
     wake.timeout.connect(lambda: None)
     wake.start(INTERRUPT_MS)
+    keeping = QTimer()
+    keeping.timeout.connect(lambda: _keep(session))
+    keeping.start(SAVE_MS)
     status = app.exec()
     if meters is not None:
         meters.close()
     session.close()
     session.settings.save(settings_path())
+    marker.clear()
+    if faults is not None:
+        faulthandler.disable()
+        faults.close()
     return status
+
+
+def _keep(session: Session) -> None:
+    session.remember()
+    session.settings.save(settings_path())
 
 
 class _MetersFile:
@@ -136,7 +149,8 @@ class _Excepthook:
 
     def __call__(self, kind: type[BaseException], error: BaseException, trace: object) -> None:
         logging.getLogger(__name__).error("unexpected", exc_info=error)
-        self._window.messages.show_message(f"Something went wrong; {log_path()} says what.", True)
+        report = CrashReport.of(error)
+        self._window.messages.show_message(report.text, True)
 
 
 def _start_log() -> None:
