@@ -28,22 +28,33 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from engine.codec import Heard, Note
-from engine.networks.playing import CHUNK, LONG, Flat, PlayingNetwork
+from engine.networks.playing import CHUNK, LONG, PlayingNetwork
 from engine.spectral import Samples
 from engine.voices.models import Content, KeysModel, Touch
+from engine.voices.voice import (
+    CHANGED,
+    FADE,
+    WINDOWS,
+    Change,
+    Phase,
+    Sound,
+    Voice,
+    Window,
+    Work,
+    add,
+    fade_out,
+    is_over,
+    same_future,
+    size_of,
+    window_size,
+)
 
-WINDOWS = (8, 16, 16, 32)
-"""Frames to commit of the windows after an onset; the last size goes on. Long ones are cheap but take their time: a
-voice comes to them when it has run ahead far enough not to wait for one."""
-CHANGED = 1
-"""Where in WINDOWS a change begins: at the last kept state before its border, up to CHUNK - 1 frames too early."""
 BATCHES = (4, 8, 16)
 """Frames whose stretches are made at a time after the controllers have moved; the last size goes on. `look_ahead` makes
 all but the first."""
@@ -62,137 +73,11 @@ TURN_SAMPLES = 1024
 TOGETHER = 4
 """So many keys that are let go at the same sample, by a pedal mostly, are computed as one batch."""
 CROSSFADE = 128
-FADE = 256  # samples in which a silenced voice ends
 SILENT = 3e-5  # amplitude, under -90 dB, that ends a voice
 KEPT_ONSETS = 64
 """First windows that are remembered: of notes that are announced, and of those that come again."""
 LONGEST_WAIT = 1 << 30  # samples, when nothing is waited for
 LONGEST_ATTACK = 32  # frames in which a voice is not ended, however soft it is
-
-
-Phase = NDArray[np.float64] | None
-"""Carriers' phases at a frame in turns, see `KeysModel.stretches`."""
-
-
-@dataclass(slots=True)
-class _Window:
-    """Frames first, first + 1 ...: their content, and the states before every CHUNK of them.
-
-    begin: the first frame that counts; those before it only led there.
-    """
-
-    first: int
-    begin: int
-    content: Content
-    states: list[Flat]
-    level: float
-
-    @property
-    def end(self) -> int:
-        return self.first + len(self.content)
-
-
-@dataclass(slots=True)
-class _Change:
-    """Another future of a voice, from frame `border` on; heard when the voice is at sample `due`."""
-
-    due: int
-    border: int
-    heard: Note
-    latent: tuple[float, ...]
-    together: bool = False  # with others at the same moment: computed in one batch
-    windows: list[_Window] = field(default_factory=list)  # as far as they are computed
-    busy: bool = False  # another thread computes the next one
-    made: bool = False  # it is the voice's present now
-    planned: int = field(init=False)  # what `due` was at first
-
-    def __post_init__(self) -> None:
-        self.planned = self.due
-
-    @property
-    def schedule(self) -> int:
-        """Where in WINDOWS its next window stands. Long ones are for many voices at once."""
-        after = len(WINDOWS) - 1 if self.together else CHANGED + 1
-        return after + len(self.windows) - 1 if self.windows else CHANGED
-
-
-@dataclass(slots=True)
-class _Voice:
-    number: int
-    channel: int
-    note: Note  # as it sounds
-    heard: Note  # as the network hears it: within the keys that it knows
-    states: Flat  # after the last window
-    position: int = 0
-    windows: list[_Window] = field(default_factory=list)
-    schedule: int = 0  # windows since the onset or change
-    summed: int = 0  # frames in `sums`
-    made: deque[tuple[Samples, Phase]] = field(default_factory=deque)  # stretches of frames summed, summed + 1 ...
-    phase: Phase = None  # after the last of them
-    begun: list[tuple[int, Phase]] = field(default_factory=list)  # recent (frame, phases)
-    batch: int = 0  # of stretches since the controllers have moved
-    making: bool = False  # another thread makes the next ones
-    version: int = 0  # of the sound: counts what makes stretches worthless
-    sums: Samples = field(default_factory=lambda: np.zeros((2, 0), np.float32))  # from `position` on
-    fade: int | None = None  # samples left of a silenced voice
-    end: int = 0  # first frame that the network has not written
-    silent: bool = False
-    let_go: bool = False  # by an event at `position` that is not worked in yet
-    change: _Change | None = None
-    expected: _Change | None = None  # its release, where a score says when it will be
-    busy: bool = False  # another thread has its next window written
-    turn_from: int = 0  # sample from which on the network may look at its knobs again
-    latent: tuple[float, ...] = ()  # what the network hears beside the two sines
-
-    @property
-    def future(self) -> _Change | None:
-        """The change that will probably replace what follows, once it is computed."""
-        return next((change for change in (self.change, self.expected) if change and change.windows), None)
-
-    def drop_made(self) -> None:
-        """Forget the stretches that have not begun: they would sound otherwise now."""
-        if self.made:
-            self.phase = self.made[0][1]
-            self.made.clear()
-        self.version += 1
-        self.batch = 0
-
-    def content(self, first: int, count: int) -> Content:
-        """What the network wrote for up to `count` frames; fewer where a window ends."""
-        for window in self.windows:
-            if window.begin <= first < window.end:
-                return window.content[first - window.first :][:count]
-        raise AssertionError("a frame was asked for before it was computed")
-
-
-@dataclass(slots=True)
-class _Work:
-    """One window of one voice, to be written by the network; without a voice, of a note that is yet to come.
-
-    begin: the first frame that knows of the change; those before it are heard as they were (`before`).
-    """
-
-    voice: _Voice | None
-    change: _Change | None
-    first: int
-    begin: int
-    size: int
-    before: tuple[Note, tuple[float, ...]]
-    heard: tuple[Note, tuple[float, ...]]
-    states: Flat
-    window: _Window | None = None
-
-
-@dataclass(slots=True)
-class _Sound:
-    """Stretches of one voice, to be made by another thread."""
-
-    voice: _Voice
-    version: int
-    first: int
-    content: Content
-    phase: Phase
-    touch: Touch
 
 
 class KeysBank:
@@ -209,12 +94,12 @@ class KeysBank:
         self._join = 0 if live else JOIN_FRAMES
         self._model, self._keys, self.polyphony = model, keys, polyphony
         self._network = PlayingNetwork(model.network, exact=True) if exact else model.playing
-        self._voices: list[_Voice] = []
+        self._voices: list[Voice] = []
         self._touches: dict[int, Touch] = {}
         self._lock = threading.Lock()
         self._done = threading.Condition(self._lock)
         self._new_work = threading.Condition(self._lock)
-        self._onsets: OrderedDict[tuple[Note, tuple[float, ...]], _Window] = OrderedDict()
+        self._onsets: OrderedDict[tuple[Note, tuple[float, ...]], Window] = OrderedDict()
         self._announced: deque[tuple[Note, tuple[float, ...]]] = deque(maxlen=KEPT_ONSETS // 2)
         self._left = 0  # samples of the block that are still to be rendered
         self._helped, self._renderer = False, 0  # does another thread look ahead of the one that renders?
@@ -248,7 +133,7 @@ class KeysBank:
             stolen.append(victim.number)
             victim.fade = FADE
         heard = self._heard(key, velocity)
-        voice = _Voice(number, channel, Note(key, velocity), heard, self._network.zero_states())
+        voice = Voice(number, channel, Note(key, velocity), heard, self._network.zero_states())
         voice.latent = self._model.latent(self._touch_of(channel))
         with self._lock:
             self._voices.append(voice)
@@ -268,7 +153,7 @@ class KeysBank:
                 if voice.number not in numbers or voice.note.release is not None or voice.let_go:
                     continue
                 change = self._released(voice, voice.position + samples, together)
-                if voice.expected is None or not _same(voice.expected, change):
+                if voice.expected is None or not same_future(voice.expected, change):
                     voice.expected = change
                     self._new_work.notify()
 
@@ -326,7 +211,7 @@ class KeysBank:
                 over |= voice.silent
             part = voice.sums[:, :samples]
             if voice.fade is not None:
-                part = part * _fade_out(voice.fade, samples)
+                part = part * fade_out(voice.fade, samples)
                 voice.fade -= samples
                 over |= voice.fade <= 0
             mix += part
@@ -334,7 +219,7 @@ class KeysBank:
             voice.position += samples
         if not over:
             return mix, []
-        ended = [voice.number for voice in self._voices if _is_over(voice)]
+        ended = [voice.number for voice in self._voices if is_over(voice)]
         self._voices = [voice for voice in self._voices if voice.number not in ended]
         return mix, ended
 
@@ -363,7 +248,7 @@ class KeysBank:
             self._make(sound)
         return bool(work or sound)
 
-    def _look_at(self, work: Sequence[_Work]) -> None:
+    def _look_at(self, work: Sequence[Work]) -> None:
         try:
             self._calculate(work)
         finally:
@@ -372,7 +257,7 @@ class KeysBank:
                 self._take(work)
                 self._done.notify_all()
 
-    def _changes(self, changing: Sequence[tuple[_Voice, _Change]]) -> list[_Work]:
+    def _changes(self, changing: Sequence[tuple[Voice, Change]]) -> list[Work]:
         """Work for the first of these changes, and for as many more as are computed with it."""
         if not changing:
             return []
@@ -386,7 +271,7 @@ class KeysBank:
             if not self._announced:
                 self._new_work.wait(seconds)
 
-    def _of_events(self) -> list[_Work]:
+    def _of_events(self) -> list[Work]:
         """Onsets that are announced; else changes that are due soon."""
         if self._announced:
             return self._announced_work(self._network.rows(WINDOWS[0]))
@@ -397,7 +282,7 @@ class KeysBank:
         changing.sort(key=lambda pair: pair[1].due - pair[0].position)
         return self._changes(changing)
 
-    def _of_time(self, frames: int, *, short: bool) -> list[_Work]:
+    def _of_time(self, frames: int, *, short: bool) -> list[Work]:
         """The next windows of the voices that need theirs within so many frames."""
         longest = LONG - 1 if short else WINDOWS[-1]
         coming = []
@@ -405,7 +290,8 @@ class KeysBank:
             change = voice.future
             if change and voice.end < self._needed(voice, change.due - voice.position):
                 change = None  # the present is heard until then
-            end, size = (change.windows[-1].end, _size(change.schedule)) if change else (voice.end, _window_size(voice))
+            end = change.windows[-1].end if change else voice.end
+            size = size_of(change.schedule if change else voice.schedule)
             if end and size <= longest and not (change.busy if change else voice.busy):
                 coming.append((end - self._needed(voice, 0), voice.number, size, voice, change))
         coming.sort(key=lambda one: one[:2])
@@ -419,7 +305,7 @@ class KeysBank:
             for voice, change in near[: self._network.rows(first)]
         ]
 
-    def _of_sound(self, frames: int) -> _Sound | None:
+    def _of_sound(self, frames: int) -> Sound | None:
         """The next stretches of the voice that needs them soonest, if within so many frames.
 
         After the controllers have moved the render worker makes a few first: while they go on moving, more would be
@@ -438,9 +324,9 @@ class KeysBank:
         content = soonest.content(first, BATCHES[min(soonest.batch, len(BATCHES) - 1)])
         soonest.making = True
         touch = self._frame_touch(soonest, len(content))
-        return _Sound(soonest, soonest.version, first, content, soonest.phase, touch)
+        return Sound(soonest, soonest.version, first, content, soonest.phase, touch)
 
-    def _make(self, sound: _Sound) -> None:
+    def _make(self, sound: Sound) -> None:
         """On another thread than the render worker's; in vain where the voice sounds otherwise meanwhile."""
         voice = sound.voice
         made: list[tuple[Samples, Phase]] = []
@@ -455,16 +341,16 @@ class KeysBank:
                     voice.phase = phase
                     voice.batch += 1
 
-    def _announced_work(self, rows: int) -> list[_Work]:
+    def _announced_work(self, rows: int) -> list[Work]:
         """The first windows of as many announced notes as fit."""
-        work: list[_Work] = []
+        work: list[Work] = []
         zeros = self._network.zero_states()
         while self._announced and len(work) < rows:
             onset = self._announced.popleft()
-            work.append(_Work(None, None, 0, 0, WINDOWS[0], onset, onset, zeros))
+            work.append(Work(None, None, 0, 0, WINDOWS[0], onset, onset, zeros))
         return work
 
-    def _mark(self, work: Sequence[_Work], *, busy: bool) -> None:
+    def _mark(self, work: Sequence[Work], *, busy: bool) -> None:
         for one in work:
             if one.voice is None:
                 (self._onsets_busy.add if busy else self._onsets_busy.discard)(one.heard)
@@ -482,16 +368,16 @@ class KeysBank:
             if begun := [voice for voice in missing if not voice.end]:
                 self._begin(begun)
                 continue
-            size = _window_size(missing[0])
-            batch = [voice for voice in missing if _window_size(voice) == size]
+            size = window_size(missing[0])
+            batch = [voice for voice in missing if window_size(voice) == size]
             batch += [
                 voice for voice in self._voices
-                if voice not in batch and not voice.busy and voice.end and _window_size(voice) == size
+                if voice not in batch and not voice.busy and voice.end and window_size(voice) == size
                 and voice.end < self._needed(voice, samples) + self._join
             ]  # fmt: skip
             self._write([self._extended(voice) for voice in batch[: self._network.rows(size)]])
 
-    def _begin(self, voices: Sequence[_Voice]) -> None:
+    def _begin(self, voices: Sequence[Voice]) -> None:
         """First windows: those that are written already, else a batch in which announced notes take the free rows."""
         missing = []
         for voice in voices:
@@ -511,24 +397,24 @@ class KeysBank:
         for onset in onsets:
             if onset in self._announced:
                 self._announced.remove(onset)
-        work = [_Work(None, None, 0, 0, WINDOWS[0], onset, onset, zeros) for onset in onsets]
+        work = [Work(None, None, 0, 0, WINDOWS[0], onset, onset, zeros) for onset in onsets]
         self._write([*work, *self._announced_work(rows - len(work))])
 
-    def _needed(self, voice: _Voice, samples: int) -> int:
+    def _needed(self, voice: Voice, samples: int) -> int:
         """Frames that begin before the samples end."""
         return -(-(voice.position + samples + self._model.length) // self._model.hop) - 1
 
-    def _extended(self, voice: _Voice) -> _Work:
+    def _extended(self, voice: Voice) -> Work:
         """The next window of a voice's present future."""
         heard = voice.heard, voice.latent
-        return _Work(voice, None, voice.end, voice.end, _window_size(voice), heard, heard, voice.states)
+        return Work(voice, None, voice.end, voice.end, window_size(voice), heard, heard, voice.states)
 
-    def _followed(self, voice: _Voice, change: _Change) -> _Work:
+    def _followed(self, voice: Voice, change: Change) -> Work:
         """The next window of a change that has begun."""
         last, heard = change.windows[-1], (change.heard, change.latent)
-        return _Work(voice, change, last.end, last.end, _size(change.schedule), heard, heard, last.states[-1])
+        return Work(voice, change, last.end, last.end, size_of(change.schedule), heard, heard, last.states[-1])
 
-    def _changed(self, voice: _Voice, change: _Change) -> _Work:
+    def _changed(self, voice: Voice, change: Change) -> Work:
         """The first window of a voice's change, whose border has been written."""
         first, states = change.border, voice.states
         if change.border < voice.end:
@@ -536,9 +422,9 @@ class KeysBank:
             chunk = (change.border - window.first) // CHUNK
             first, states = window.first + chunk * CHUNK, window.states[chunk]
         before, heard = (voice.heard, voice.latent), (change.heard, change.latent)
-        return _Work(voice, change, first, change.border, WINDOWS[CHANGED], before, heard, states)
+        return Work(voice, change, first, change.border, WINDOWS[CHANGED], before, heard, states)
 
-    def _write(self, work: Sequence[_Work]) -> None:
+    def _write(self, work: Sequence[Work]) -> None:
         """Called with the lock held, which is let go while the network runs."""
         self._lock.release()
         try:
@@ -547,7 +433,7 @@ class KeysBank:
             self._lock.acquire()
         self._take(work)
 
-    def _calculate(self, work: Sequence[_Work]) -> None:
+    def _calculate(self, work: Sequence[Work]) -> None:
         """Run the network; all work is of one size. Touches no voice: any thread may do it."""
         model, network, size = self._model, self._network, work[0].size
         frames = []
@@ -564,9 +450,9 @@ class KeysBank:
             for one, written in zip(work, network.window(frames, size, states, together=together), strict=True):
                 content = model.decode(written.raw, *one.heard)
                 level = model.level(content[one.begin - one.first :])
-                one.window = _Window(one.first, one.begin, content, written.states, level)
+                one.window = Window(one.first, one.begin, content, written.states, level)
 
-    def _take(self, work: Sequence[_Work]) -> None:
+    def _take(self, work: Sequence[Work]) -> None:
         """Hand in what the network wrote, unless its voice has gone another way meanwhile."""
         for one in work:
             if one.window is None:  # it failed
@@ -581,7 +467,7 @@ class KeysBank:
             elif not one.change.windows or one.change.windows[-1].states[-1] is one.states:
                 one.change.windows.append(one.window)
 
-    def _append(self, voice: _Voice, window: _Window) -> None:
+    def _append(self, voice: Voice, window: Window) -> None:
         voice.windows = [*voice.windows, window]
         voice.states, voice.end = window.states[-1], window.end
         voice.schedule += 1
@@ -598,7 +484,7 @@ class KeysBank:
                 voice.let_go = False
                 voice.note = replace(voice.note, release=voice.position)  # what it is; what it sounds like follows
                 change, expected = self._released(voice, voice.position, together), voice.expected
-                voice.change = expected if expected is not None and _same(expected, change) else change
+                voice.change = expected if expected is not None and same_future(expected, change) else change
                 voice.expected = None
             elif voice.change is None:
                 wait = min(wait, self._begin_turn(voice))
@@ -608,12 +494,12 @@ class KeysBank:
                 wait = min(wait, voice.change.due - voice.position)
         return wait
 
-    def _released(self, voice: _Voice, sample: int, together: bool) -> _Change:
+    def _released(self, voice: Voice, sample: int, together: bool) -> Change:
         """What follows for a voice that is let go at a sample."""
         border = self._model.codec.first_frame_of(sample)
-        return _Change(sample + LEAD, border, replace(voice.heard, release=sample), voice.latent, together)
+        return Change(sample + LEAD, border, replace(voice.heard, release=sample), voice.latent, together)
 
-    def _begin_turn(self, voice: _Voice) -> int:
+    def _begin_turn(self, voice: Voice) -> int:
         """Let the network hear knobs that have moved; return the samples until it may look again, if they have."""
         latent = self._model.latent(self._touch_of(voice.channel))
         if latent == voice.latent:
@@ -624,7 +510,7 @@ class KeysBank:
         if voice.position < voice.turn_from:
             return voice.turn_from - voice.position
         border = self._needed(voice, LEAD)
-        voice.change, voice.expected = _Change(voice.position + LEAD, border, voice.heard, latent), None
+        voice.change, voice.expected = Change(voice.position + LEAD, border, voice.heard, latent), None
         voice.turn_from = voice.position + TURN_SAMPLES
         return LONGEST_WAIT
 
@@ -646,7 +532,7 @@ class KeysBank:
         for voice in due:
             self._make_change(voice)
 
-    def _postponed(self, voice: _Voice) -> bool:
+    def _postponed(self, voice: Voice) -> bool:
         """Whether a change that is not ready may wait for the thread that computes it: better late than a dropout."""
         change = voice.change
         if self.patient or change is None or change.windows or voice.position - change.planned >= MOST_LATE:
@@ -655,7 +541,7 @@ class KeysBank:
         self.late += 1
         return True
 
-    def _make_change(self, voice: _Voice) -> None:
+    def _make_change(self, voice: Voice) -> None:
         change = voice.change
         assert change is not None
         kept = [
@@ -675,7 +561,7 @@ class KeysBank:
         else:
             voice.drop_made()
 
-    def _begin_again(self, voice: _Voice, border: int) -> None:
+    def _begin_again(self, voice: Voice, border: int) -> None:
         """Make the frames from `border` on again that had begun, and cross over to them."""
         model, summed, before = self._model, voice.summed, voice.sums
         phase = next((phase for frame, phase in voice.begun if frame == border), None)
@@ -686,7 +572,7 @@ class KeysBank:
             content = voice.content(frame, summed - frame)
             made, phase = self._stretched(voice, content, frame, phase, self._frame_touch(voice, len(content)))
             for index, (stretch, at) in enumerate(made, frame):
-                _add(voice, stretch, (index + 1) * model.hop - model.length - voice.position)
+                add(voice, stretch, (index + 1) * model.hop - model.length - voice.position)
                 voice.begun.append((index, at))
             frame += len(content)
         voice.drop_made()
@@ -696,21 +582,21 @@ class KeysBank:
 
     # --- what is heard of it ---
 
-    def _sum(self, voice: _Voice, needed: int) -> None:
+    def _sum(self, voice: Voice, needed: int) -> None:
         """Add the stretches of all frames before one."""
         model = self._model
         while voice.summed < needed:
             if not voice.made:
                 self._make_stretches(voice)
             stretch, phase = voice.made.popleft()
-            _add(voice, stretch, (voice.summed + 1) * model.hop - model.length - voice.position)
+            add(voice, stretch, (voice.summed + 1) * model.hop - model.length - voice.position)
             voice.begun.append((voice.summed, phase))
             voice.begun = voice.begun[-(-(-(model.length + LEAD) // model.hop) + 2) :]
             voice.summed += 1
         oldest = voice.begun[0][0] if voice.begun else 0
         voice.windows = [window for window in voice.windows if window.end > oldest]
 
-    def _make_stretches(self, voice: _Voice) -> None:
+    def _make_stretches(self, voice: Voice) -> None:
         """Some frames: few after a change, more while nothing happens."""
         content = voice.content(voice.summed, BATCHES[min(voice.batch, len(BATCHES) - 1)])
         touch = self._frame_touch(voice, len(content))
@@ -720,7 +606,7 @@ class KeysBank:
         voice.batch += 1
 
     def _stretched(
-        self, voice: _Voice, content: Content, first: int, phase: Phase, touch: Touch
+        self, voice: Voice, content: Content, first: int, phase: Phase, touch: Touch
     ) -> tuple[list[tuple[Samples, Phase]], Phase]:
         """Stretches of frames first, first + 1 ... with the phases that they begin with, and the phase after them."""
         made, phases = self._model.stretches(content, first, voice.note, phase, touch)
@@ -731,55 +617,23 @@ class KeysBank:
     def _touch_of(self, channel: int) -> Touch:
         return self._touches.get(channel) or Touch(np.zeros(1), 1.0, 1.0, {})
 
-    def _frame_touch(self, voice: _Voice, frames: int) -> Touch:
+    def _frame_touch(self, voice: Voice, frames: int) -> Touch:
         touch = self._touch_of(voice.channel)
         return replace(touch, semitones=np.repeat(touch.semitones, frames))
 
-    def _is_silent(self, voice: _Voice) -> bool:
+    def _is_silent(self, voice: Voice) -> bool:
         """Whether all that is known of a voice's future is too soft to be heard."""
         if voice.summed <= LONGEST_ATTACK:
             return False
         ahead = [window.level for window in voice.windows if window.end > voice.summed - 4]
         return bool(ahead) and max(ahead) < SILENT
 
-    def _victim(self) -> _Voice:
+    def _victim(self) -> Voice:
         """Whom to end for a new note: a released voice before a held one, the softest first."""
         candidates = [voice for voice in self._voices if voice.fade is None]
         return min(candidates, key=lambda voice: (voice.note.release is None, self._level(voice)))
 
-    def _level(self, voice: _Voice) -> float:
+    def _level(self, voice: Voice) -> float:
         """Level of what is heard now, however far the network has written ahead."""
         frame = self._model.codec.first_frame_of(voice.position)
         return next((window.level for window in voice.windows if window.begin <= frame < window.end), 1.0)
-
-
-def _window_size(voice: _Voice) -> int:
-    return _size(voice.schedule)
-
-
-def _size(schedule: int) -> int:
-    return WINDOWS[min(schedule, len(WINDOWS) - 1)]
-
-
-def _same(one: _Change, other: _Change) -> bool:
-    """Whether two changes are the same future."""
-    return (one.heard, one.latent, one.together) == (other.heard, other.latent, other.together)
-
-
-def _is_over(voice: _Voice) -> bool:
-    return voice.silent if voice.fade is None else voice.fade <= 0
-
-
-def _add(voice: _Voice, stretch: Samples, offset: int) -> None:
-    """Add a stretch (2, length) that begins `offset` samples after the voice's position (before it, where negative)."""
-    if offset < 0:
-        stretch, offset = stretch[:, -offset:], 0
-    end = offset + stretch.shape[1]
-    if voice.sums.shape[1] < end:
-        voice.sums = np.concatenate([voice.sums, np.zeros((2, end - voice.sums.shape[1]), np.float32)], axis=1)
-    voice.sums[:, offset:end] += stretch
-
-
-def _fade_out(left: int, samples: int) -> Samples:
-    """Linear way to silence over the next samples, `left` of FADE of it being still to go."""
-    return np.clip((left - np.arange(samples)) / FADE, 0, 1).astype(np.float32)

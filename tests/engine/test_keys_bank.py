@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from engine.midi.events import bend, control, knob, note_off, note_on
 from engine.synth import Synth
-from engine.voices.keys import FADE, SILENT, KeysBank
+from engine.voices.keys import SILENT, KeysBank
+from engine.voices.voice import FADE
 from tests.engine.test_timbres import make_instrument
 
 BLOCK = 256

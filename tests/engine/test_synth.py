@@ -68,6 +68,51 @@ def test_whatever_is_played_blocks_and_looking_ahead_do_not_matter(tiny, played,
     assert np.abs(render(tiny, played, 10_000, block, live=True) - wanted).max() < 1e-4
 
 
+def foreseen(instrument, coming, played, samples, block):
+    """Live, with `coming` foreseen 3000 samples before and `played` scheduled when its time has come."""
+    synth = Synth(instrument, limiter=False, live=True)
+    coming, played = (sorted(events, key=lambda event: event.sample) for events in (coming, played))
+    parts, told = [], 0
+    while synth.position < samples:
+        now = synth.position
+        synth.foresee([event for event in coming if told <= event.sample < now + 3000])
+        told = now + 3000
+        synth.schedule([event for event in played if now <= event.sample < now + block])
+        parts.append(synth.render(block))
+        while synth.look_ahead():
+            pass
+    return np.concatenate(parts)[:samples]
+
+
+@given(played=events, others=events, block=st.integers(50, 3000))
+@settings(max_examples=25, deadline=None)
+def test_what_is_foreseen_changes_nothing_whether_it_comes_or_not(tiny, played, others, block):
+    wanted = render(tiny, sorted(played, key=lambda event: event.sample), 10_000)
+    for coming in (played, others):
+        assert np.abs(foreseen(tiny, coming, played, 10_000, block) - wanted).max() < 1e-4
+
+
+def test_a_release_that_is_foreseen_costs_the_network_nothing_when_it_comes(tiny):
+    score = [control(0, 64, 127), *(note_on(0, key, 80) for key in range(48, 56))]
+    score += [*(note_off(2000, key) for key in range(48, 56)), control(6000, 64, 0)]
+    synth = Synth(tiny, limiter=False, live=True)
+    synth.foresee(score[:-1])
+    synth.schedule(score)
+    while synth.position < 5632:
+        synth.render(256)
+        while synth.look_ahead():
+            pass
+    synth.foresee(score[-1:])
+    while synth.look_ahead():
+        pass
+    written = tiny.model.playing.window
+    tiny.model.playing.window = None  # whatever is not there yet cannot be written now
+    try:
+        synth.render(1024)
+    finally:
+        tiny.model.playing.window = written
+
+
 def test_a_pedal_may_let_go_of_many_notes_at_once(tiny):
     keys = range(48, 72)
     score = [control(0, 64, 127), *(note_on(10 * key, key, 80) for key in keys)]

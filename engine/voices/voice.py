@@ -1,0 +1,186 @@
+"""What a voice of a keyed instrument knows of itself: its windows, its futures, its stretches, its sums.
+
+See `engine.voices.keys` for what happens to them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.codec import Note
+from engine.networks.playing import Flat
+from engine.spectral import Samples
+from engine.voices.models import Content, Touch
+
+WINDOWS = (8, 16, 16, 32)
+"""Frames to commit of the windows after an onset; the last size goes on. Long ones are cheap but take their time: a
+voice comes to them when it has run ahead far enough not to wait for one."""
+CHANGED = 1
+"""Where in WINDOWS a change begins: at the last kept state before its border, up to CHUNK - 1 frames too early."""
+FADE = 256  # samples in which a silenced voice ends
+
+Phase = NDArray[np.float64] | None
+"""Carriers' phases at a frame in turns, see `KeysModel.stretches`."""
+
+
+@dataclass(slots=True)
+class Window:
+    """Frames first, first + 1 ...: their content, and the states before every CHUNK of them.
+
+    begin: the first frame that counts; those before it only led there.
+    """
+
+    first: int
+    begin: int
+    content: Content
+    states: list[Flat]
+    level: float
+
+    @property
+    def end(self) -> int:
+        """The first frame after it."""
+        return self.first + len(self.content)
+
+
+@dataclass(slots=True)
+class Change:
+    """Another future of a voice, from frame `border` on; heard when the voice is at sample `due`."""
+
+    due: int
+    border: int
+    heard: Note
+    latent: tuple[float, ...]
+    together: bool = False  # with others at the same moment: computed in one batch
+    windows: list[Window] = field(default_factory=list)  # as far as they are computed
+    busy: bool = False  # another thread computes the next one
+    made: bool = False  # it is the voice's present now
+    planned: int = field(init=False)  # what `due` was at first
+
+    def __post_init__(self) -> None:
+        self.planned = self.due
+
+    @property
+    def schedule(self) -> int:
+        """Where in WINDOWS its next window stands. Long ones are for many voices at once."""
+        after = len(WINDOWS) - 1 if self.together else CHANGED + 1
+        return after + len(self.windows) - 1 if self.windows else CHANGED
+
+
+@dataclass(slots=True)
+class Voice:
+    """One sounding note."""
+
+    number: int
+    channel: int
+    note: Note  # as it sounds
+    heard: Note  # as the network hears it: within the keys that it knows
+    states: Flat  # after the last window
+    position: int = 0
+    windows: list[Window] = field(default_factory=list)
+    schedule: int = 0  # windows since the onset or change
+    summed: int = 0  # frames in `sums`
+    made: deque[tuple[Samples, Phase]] = field(default_factory=deque)  # stretches of frames summed, summed + 1 ...
+    phase: Phase = None  # after the last of them
+    begun: list[tuple[int, Phase]] = field(default_factory=list)  # recent (frame, phases)
+    batch: int = 0  # of stretches since the controllers have moved
+    making: bool = False  # another thread makes the next ones
+    version: int = 0  # of the sound: counts what makes stretches worthless
+    sums: Samples = field(default_factory=lambda: np.zeros((2, 0), np.float32))  # from `position` on
+    fade: int | None = None  # samples left of a silenced voice
+    end: int = 0  # first frame that the network has not written
+    silent: bool = False
+    let_go: bool = False  # by an event at `position` that is not worked in yet
+    change: Change | None = None
+    expected: Change | None = None  # its release, where a score says when it will be
+    busy: bool = False  # another thread has its next window written
+    turn_from: int = 0  # sample from which on the network may look at its knobs again
+    latent: tuple[float, ...] = ()  # what the network hears beside the two sines
+
+    @property
+    def future(self) -> Change | None:
+        """The change that will probably replace what follows, once it is computed."""
+        return next((change for change in (self.change, self.expected) if change and change.windows), None)
+
+    def drop_made(self) -> None:
+        """Forget the stretches that have not begun: they would sound otherwise now."""
+        if self.made:
+            self.phase = self.made[0][1]
+            self.made.clear()
+        self.version += 1
+        self.batch = 0
+
+    def content(self, first: int, count: int) -> Content:
+        """What the network wrote for up to `count` frames; fewer where a window ends."""
+        for window in self.windows:
+            if window.begin <= first < window.end:
+                return window.content[first - window.first :][:count]
+        raise AssertionError("a frame was asked for before it was computed")
+
+
+@dataclass(slots=True)
+class Work:
+    """One window of one voice, to be written by the network; without a voice, of a note that is yet to come.
+
+    begin: the first frame that knows of the change; those before it are heard as they were (`before`).
+    """
+
+    voice: Voice | None
+    change: Change | None
+    first: int
+    begin: int
+    size: int
+    before: tuple[Note, tuple[float, ...]]
+    heard: tuple[Note, tuple[float, ...]]
+    states: Flat
+    window: Window | None = None
+
+
+@dataclass(slots=True)
+class Sound:
+    """Stretches of one voice, to be made by another thread."""
+
+    voice: Voice
+    version: int
+    first: int
+    content: Content
+    phase: Phase
+    touch: Touch
+
+
+def window_size(voice: Voice) -> int:
+    """Frames of its next window."""
+    return size_of(voice.schedule)
+
+
+def size_of(schedule: int) -> int:
+    """Frames of the window that stands there in the schedule."""
+    return WINDOWS[min(schedule, len(WINDOWS) - 1)]
+
+
+def same_future(one: Change, other: Change) -> bool:
+    """Whether two changes are the same future."""
+    return (one.heard, one.latent, one.together) == (other.heard, other.latent, other.together)
+
+
+def is_over(voice: Voice) -> bool:
+    """Whether nothing of it will be heard any more."""
+    return voice.silent if voice.fade is None else voice.fade <= 0
+
+
+def add(voice: Voice, stretch: Samples, offset: int) -> None:
+    """Add a stretch (2, length) that begins `offset` samples after the voice's position (before it, where negative)."""
+    if offset < 0:
+        stretch, offset = stretch[:, -offset:], 0
+    end = offset + stretch.shape[1]
+    if voice.sums.shape[1] < end:
+        voice.sums = np.concatenate([voice.sums, np.zeros((2, end - voice.sums.shape[1]), np.float32)], axis=1)
+    voice.sums[:, offset:end] += stretch
+
+
+def fade_out(left: int, samples: int) -> Samples:
+    """Linear way to silence over the next samples, `left` of FADE of it being still to go."""
+    return np.clip((left - np.arange(samples)) / FADE, 0, 1).astype(np.float32)
