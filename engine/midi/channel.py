@@ -127,7 +127,7 @@ class ChannelState:
                 self.program = event.number
             case Kind.PANIC:
                 return self._panic()
-            case Kind.KNOB:
+            case Kind.KNOB | Kind.TEMPO:
                 pass
         return []
 

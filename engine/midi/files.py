@@ -19,9 +19,10 @@ import mido
 from mido.midifiles.meta import KeySignatureError
 
 from engine.errors import InputFileError
-from engine.midi.events import Event, Kind, from_mido, note_off
+from engine.midi.events import Event, Kind, from_mido, note_off, tempo
 
 DEFAULT_TEMPO = 500_000  # microseconds a quarter note, 120 beats a minute
+MICROSECONDS = 60_000_000  # in a minute
 MAX_BYTES = 20_000_000
 MAX_SECONDS = 6 * 3600.0
 _BROKEN = (OSError, EOFError, ValueError, LookupError, TypeError, KeySignatureError)
@@ -61,7 +62,8 @@ class Score:
 
     def without_channel(self, channel: int) -> Score:
         """The same score without the events of one channel."""
-        return replace(self, events=tuple(event for event in self.events if event.channel != channel))
+        kept = (event for event in self.events if event.channel != channel or event.kind is Kind.TEMPO)
+        return replace(self, events=tuple(kept))
 
 
 @dataclass(slots=True)
@@ -85,6 +87,7 @@ class _Reader:
                     self.warnings["a tempo of 0 was ignored"] += 1
                 else:
                     clock.change(tick, message.tempo)
+                    self.events.append(tempo(round(seconds * self.sample_rate), MICROSECONDS / message.tempo))
             elif message.type == "track_name" and not self.title:
                 self.title = message.name.strip()
             elif not message.is_meta:
