@@ -20,6 +20,8 @@ from engine.midi.ports import AUTO_PORT
 from engine.threads import prepare_process
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from engine.audio.output import OutputMeters
     from engine.midi.files import Score
     from engine.reports import Snapshot, State, Tap
@@ -48,8 +50,9 @@ class EngineClient:
     """
 
     def __init__(self, tell: Callable[[str, tuple[Any, ...]], None]) -> None:
-        """`tell(name, arguments)` is called by the reading thread with "instrument" (InstrumentInfo), "devices"
-        (titles, used), "ports" (names, connected), "busy" (what), "message" (text, problem)."""
+        """`tell(name, arguments)` is called by the reading thread with "instrument" (InstrumentInfo), "part" (channel,
+        InstrumentInfo or None), "knobs" (values), "part_knobs" (channel, values), "devices" (titles, used), "ports"
+        (names, connected), "busy" (what), "message" (text, problem)."""
         self._tell = tell
         self.snapshot: Snapshot | None = None
         self.meters: OutputMeters | None = None
@@ -63,6 +66,7 @@ class EngineClient:
         self._falls: list[float] = []
         # What a new process has to know to be as the lost one was.
         self._instrument, self._knobs, self._next_knobs = "", dict[str, float](), dict[str, float]()
+        self._parts, self._next_parts = dict[int, tuple[str, dict[str, float]]](), dict[int, dict[str, float]]()
         self._score: Score | None = None
         self._output, self._port, self._tapping = ("", 256), AUTO_PORT, False
 
@@ -89,10 +93,13 @@ class EngineClient:
         """Let an event happen now."""
         self._command("event", event, time.perf_counter())
 
-    def turn(self, name: str, value: float) -> None:
-        """Set a knob."""
-        self._knobs[name] = value
-        self._command("event", knob(0, name, value), time.perf_counter())
+    def turn(self, name: str, value: float, channel: int | None = None) -> None:
+        """Set a knob of the main instrument, or of a channel's own one."""
+        if channel is None:
+            self._knobs[name] = value
+        elif channel in self._parts:
+            self._parts[channel][1][name] = value
+        self._command("event", knob(0, name, value, channel), time.perf_counter())
 
     def panic(self) -> None:
         """Silence at once; the transport stops."""
@@ -102,6 +109,19 @@ class EngineClient:
         """Load an instrument by name or path; the one that plays goes on until the new one is ready."""
         self._next_knobs = dict(knobs)
         self._command("load", instrument, self._next_knobs)
+
+    def load_part(self, channel: int, instrument: str | None, knobs: Mapping[str, float] | None = None) -> None:
+        """Give a channel (0-15) an instrument of its own, by name or path; None lets the main one play it again.
+
+        "part" (channel, InstrumentInfo or None) tells when it is done.
+        """
+        self._next_parts[channel] = dict(knobs or {})
+        self._command("load_part", channel, instrument, self._next_parts[channel])
+
+    def listen(self, path: Path, channel: int | None = None) -> None:
+        """Let pads or a song start from a sound file. Knobs that move come back as "knobs" (values by name), those of
+        a channel's own instrument as "part_knobs" (channel, values)."""
+        self._command("listen", path, channel)
 
     def open_score(self, score: Score | None) -> None:
         """Give the transport a score."""
@@ -161,6 +181,8 @@ class EngineClient:
         theirs.close()
         self._next_knobs = dict(self._knobs)
         self._command("load", self._instrument, self._next_knobs)
+        for channel, (source, knobs) in self._parts.items():
+            self.load_part(channel, source, knobs)
         self._command("open_score", self._score)
         self._command("tap", self._tapping)
         self._command("open_midi", self._port)  # before the sound: rtmidi holds the interpreter while it opens
@@ -189,9 +211,24 @@ class EngineClient:
             else:
                 if name == "instrument":
                     self._instrument, self._knobs = arguments[0].source, self._next_knobs
+                elif name in ("part", "knobs", "part_knobs"):
+                    self._remember(name, arguments)
                 self._tell(name, arguments)
         if not self._closing:
             self._fallen(lost)
+
+    def _remember(self, name: str, arguments: tuple[Any, ...]) -> None:
+        """What a new process would have to know of parts and of knobs that the engine has turned."""
+        if name == "knobs":
+            self._knobs |= arguments[0]
+            return
+        channel, news = arguments
+        if name == "part_knobs" and channel in self._parts:
+            self._parts[channel][1].update(news)
+        elif name == "part" and news is not None:
+            self._parts[channel] = news.source, self._next_parts.pop(channel, {})
+        elif name == "part":
+            self._parts.pop(channel, None)
 
     def _keep(self, state: State) -> None:
         self.snapshot, self.meters, self.latency_ms = state.snapshot, state.meters, state.latency_ms

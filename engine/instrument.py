@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -29,12 +29,14 @@ from engine.codec import NnssCodec, Note, ScoreCodec
 from engine.description import FORMAT, JSON_FILE, read_description
 from engine.errors import InstrumentError
 from engine.knobs import KNOBS, LATENT
+from engine.midi.channel import DRUM_CHANNEL
 from engine.networks.heads import BinHead, PartialHead
 from engine.networks.spectral import NetworkConfig, SpectralNetwork
 from engine.partials import CarrierTable
 from engine.spectral import Stft
 from engine.timbres import TimbreSpace
 from engine.units import db_to_gain
+from engine.voices.generated import PadsModel, SongModel
 from engine.voices.keys import KeysBank
 from engine.voices.models import BinKeys, PartialKeys, Touch
 from engine.voices.morph import MorphKeys
@@ -69,6 +71,21 @@ class Instrument:
         """`gain_db` as a factor."""
         return db_to_gain(self.gain_db)
 
+    @property
+    def codec(self) -> NnssCodec | ScoreCodec | None:
+        """The two-sine signal that its network hears; None where it hears none."""
+        return self.model.codec if isinstance(self.model, PartialKeys | BinKeys) else None
+
+    @property
+    def pads(self) -> tuple[str, ...]:
+        """Titles of the keys from the first on: of pads, of a song's seeds; none of notes."""
+        match self.kind:
+            case "pads":
+                return tuple(pad.title for pad in cast(PadsModel, self.model).pads)
+            case "song":
+                return cast(SongModel, self.model).seeds
+        return ()
+
     @cached_property
     def presets(self) -> Mapping[str, Mapping[str, float]]:
         """Settings of the latent knobs by the names of the learned timbres; empty where there is one only."""
@@ -79,6 +96,15 @@ class Instrument:
             name: {knob: KNOBS[knob].clip(float(x)) for knob, x in zip(latent, space.positions(name), strict=False)}
             for name in space.names
         }
+
+
+def check_part(channel: int, instrument: Instrument) -> None:
+    """Raise InstrumentError where an instrument cannot have a channel (0-15) for itself."""
+    if channel == DRUM_CHANNEL and instrument.kind != "pads":
+        raise InstrumentError(
+            f"channel {DRUM_CHANNEL + 1} has drums: pads can play it, but {instrument.title} is of kind "
+            f"{instrument.kind!r}"
+        )
 
 
 def load_instrument(folder: Path | str) -> Instrument:

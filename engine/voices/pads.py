@@ -21,7 +21,7 @@ from engine.spectral import Samples
 from engine.stretch import Loop, LoopReader, read
 from engine.units import semitones_to_ratio
 from engine.voices.drums import drum_pads
-from engine.voices.generated import Latent, PadsModel
+from engine.voices.generated import PadsModel
 from engine.voices.models import Touch
 from engine.voices.sounds import Sound, Sounds
 
@@ -171,9 +171,11 @@ class PadsBank:
         """Nothing: pads hear no two sines."""
         return ()
 
-    def sliders_of(self, latent: Latent) -> Mapping[str, float]:
-        """Where the sliders stand when the pad that was hit last sounds as a latent says, by name."""
-        return self._sounds.sliders_of(self.selected, latent)
+    def sliders_of(self, sound: Samples) -> Mapping[str, float]:
+        """Where the sliders stand, by name, when the pad that was hit last is as like a sound (2, samples) as can be.
+
+        May be called by any thread. Raises InstrumentError where the model cannot listen."""
+        return self._sounds.sliders_of(self.selected, sound)
 
     def _is_pad(self, key: int, channel: int) -> bool:
         return channel == DRUM_CHANNEL or 0 <= key - self._first < len(self._pads)

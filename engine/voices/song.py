@@ -114,6 +114,12 @@ class SongBank:
         """How many voices sound."""
         return len(self._voices)
 
+    def begin(self, sound: Samples) -> Any:
+        """The model's state after a sound (2, samples), for `begin_from`. May be called by any thread.
+
+        Raises InstrumentError where the model makes nothing of it."""
+        return self._model.begin(sound)
+
     def begin_from(self, state: Any) -> None:
         """Take the player's own beginning, a state of the model: the key after the seeds' and those beyond begin it."""
         own = len(self._model.seeds)

@@ -111,9 +111,9 @@ class Sounds:
                 self._busy.discard(wanted)
         return True
 
-    def sliders_of(self, pad: int, latent: Latent) -> Mapping[str, float]:
-        """Where the sliders stand when a pad sounds as a latent says, by name."""
-        moved = np.asarray(latent, np.float64) - self._model.pads[pad].centre
+    def sliders_of(self, pad: int, sound: Samples) -> Mapping[str, float]:
+        """Where the sliders stand, by name, when a pad is as like a sound (2, samples) as can be."""
+        moved = np.asarray(self._model.encode(sound), np.float64) - self._model.pads[pad].centre
         return {name: KNOBS[name].clip(float(x)) for name, x in zip(self._names, moved, strict=False)}
 
     def _missing(self) -> list[_Wanted]:
