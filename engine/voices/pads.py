@@ -54,7 +54,7 @@ class _Voice:
     @property
     def over(self) -> bool:
         """Whether nothing more of it will be heard."""
-        if (self.ending and not self.end.value) or self.damping_db < SILENT_DB:
+        if (self.ending and not self.end.left) or self.damping_db < SILENT_DB:
             return True
         return self.loop is None and self.place >= self.sound.loop.sound.shape[1]
 

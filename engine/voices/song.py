@@ -77,7 +77,7 @@ class _Voice:
     @property
     def over(self) -> bool:
         """Whether nothing more of it will be heard."""
-        return self.ending and self.end.settled
+        return self.ending and not self.end.left
 
     def stop(self, samples: int) -> None:
         """End within so many samples; one that ends already goes on with that."""
@@ -176,7 +176,7 @@ class SongBank:
         mix = np.zeros((2, samples), np.float32)
         for voice in self._voices:
             done = 0
-            while done < samples:
+            while done < samples and not voice.over:
                 done += self._play(voice, mix[:, done:])
         ended = [voice.number for voice in self._voices if voice.over]
         if ended:
@@ -256,6 +256,8 @@ class SongBank:
     def _play(self, voice: _Voice, mix: Samples) -> int:
         """Add the next samples of a voice to the beginning of a mix (2, n); return how many."""
         take = voice.take
+        if voice.ending:  # what is not heard is heard when the song goes on
+            mix = mix[:, : voice.end.left]
         while not self._live and take.ready <= FADE:
             self._write(take)
         with self._lock:
