@@ -23,7 +23,10 @@ SMALLEST = 1e-12
 
 @dataclass(frozen=True)
 class Bands:
-    """A transform and its bands: `count` of them up to `high_hz`. A sine of amplitude 1 has 0 dB."""
+    """A transform and its bands: `count` of them up to `high_hz`. A sine of amplitude 1 has 0 dB.
+
+    curve: "db", or "power" for pictures of bare power relative to top_db, as the first of these systems had them.
+    """
 
     stft: Stft
     count: int
@@ -31,6 +34,7 @@ class Bands:
     sample_rate: int = 44_100
     top_db: float = 0.0
     range_db: float = 80.0
+    curve: str = "db"
 
     def __post_init__(self) -> None:
         if not 2 <= self.count <= self.stft.bins // 2:
@@ -39,6 +43,8 @@ class Bands:
             raise ValueError(f"{self.count} bands do not fit under {self.high_hz:g} Hz")
         if not 10 <= self.range_db <= 200 or not -200 <= self.top_db <= 100:
             raise ValueError("the range of levels is not in 10..200 dB, or its top not in -200..100 dB")
+        if self.curve not in ("db", "power"):
+            raise ValueError(f"curve {self.curve!r} is not one of db, power")
 
     @property
     def bin_hz(self) -> float:
@@ -87,11 +93,15 @@ class Bands:
 
     def scaled(self, decibels: NDArray[np.floating]) -> Picture:
         """Levels in dB as numbers of a picture, nothing under 0."""
+        if self.curve == "power":
+            return (10 ** ((decibels - self.top_db) / 10)).astype(np.float32)
         return np.maximum((decibels - self.top_db) / self.range_db + 1, 0).astype(np.float32)
 
     def decibels(self, picture: Picture) -> Picture:
         """Numbers of a picture in dB."""
-        return (picture - 1) * np.float32(self.range_db) + np.float32(self.top_db)
+        if self.curve == "power":
+            return (10 * np.log10(np.maximum(picture, SMALLEST)) + self.top_db).astype(np.float32)
+        return self._heard(picture)
 
     def magnitudes(self, picture: Picture) -> NDArray[np.float32]:
         """Magnitudes (frames, bins) of a picture (frames, bands), 0 where it has its floor and over high_hz.
@@ -100,10 +110,16 @@ class Bands:
         """
         below, share = self._between
         bounded = np.clip(picture, 0, 1.1)
+        if self.curve == "power":
+            bounded = np.maximum(self.decibels(bounded) - self.top_db + self.range_db, 0) / self.range_db
         between = bounded[:, below] * (1 - share) + bounded[:, below + 1] * share
         out = np.zeros((len(picture), self.stft.bins), np.float32)
-        out[:, : len(below)] = np.where(between > 0, 10 ** (self.decibels(between) / 20), 0)
+        out[:, : len(below)] = np.where(between > 0, 10 ** (self._heard(between) / 20), 0)
         return out
+
+    def _heard(self, levels: Picture) -> Picture:
+        """dB of levels on the scale of "db"."""
+        return (levels - 1) * np.float32(self.range_db) + np.float32(self.top_db)
 
 
 def _mel(hz: float) -> float:
