@@ -22,6 +22,7 @@ a step beyond (Perraudin, Balazs, Soendergaard, "A fast Griffin-Lim algorithm", 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -94,8 +95,8 @@ class PhaseStream:
 
     def copy(self, rng: np.random.Generator) -> PhaseStream:
         """A stream that goes on from here by itself."""
-        other = PhaseStream(self._stft, 0.0, rng)
-        other._floor, other._level, other._slope, other._phase = self._floor, self._level, self._slope, self._phase
+        other = copy.copy(self)  # its arrays are replaced, never written to
+        other._rng = rng
         return other
 
     def push(self, magnitudes: Magnitudes, neighbours: Magnitudes | None = None) -> NDArray[np.float32]:

@@ -49,6 +49,15 @@ _ROWS = (
              -3, 3, 0, "σ", "Timbre")
         for axis in range(1, 9)
     ),
+    *(
+        Knob(f"slider{axis}", f"Slider {axis}", f"Axis {axis} of the space of sounds, the strongest being axis 1.",
+             -5, 5, 0, "σ", "Sliders")
+        for axis in range(1, 41)
+    ),
+    Knob("vary", "Vary", "How much a pad differs from hit to hit: 1 is as much as sounds of its kind do.", 0, 1, 0.3,
+         "", "Sliders"),
+    Knob("temperature", "Temperature", "How daring a song is: 0 plays what is most likely, 1 is as lively as the data.",
+         0, 1.5, 1, "", "Song"),
     Knob("brightness", "Brightness", "Tilts the spectrum: high partials louder or softer.", -6, 6, 0, "dB/oct",
          "Spectrum"),
     Knob("odd_even", "Odd / even", "Left mutes odd partials (an octave up), right mutes even ones (hollow).",
@@ -76,6 +85,15 @@ LATENT = tuple(f"latent{axis}" for axis in range(1, 9))
 
 SPECTRAL = ("brightness", "odd_even", "stretch", "body", "breath", "attack", "decay", "width", "tune", "soft")
 """Knobs of keyed instruments with a partial head; `width` needs two channels, `breath` noise bands."""
+
+SLIDERS = tuple(f"slider{axis}" for axis in range(1, 41))
+"""Knobs of pads with a space of sounds, as many as it has axes."""
+
+PADS = (*SLIDERS, "vary", "attack", "decay", "tune")
+"""Knobs of pads."""
+
+SONG = ("temperature",)
+"""Knobs of songs."""
 
 PLAIN = ("soft",)
 """Knobs of every keyed instrument."""

@@ -49,7 +49,10 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How long and how fast. Exactly one of `steps` and `minutes` sets the length; resumed time counts."""
+    """How long and how fast. Exactly one of `steps` and `minutes` sets the length; resumed time counts.
+
+    betas: of Adam; adversaries want a shorter memory.
+    """
 
     steps: int | None = None
     minutes: float | None = None
@@ -57,6 +60,7 @@ class FitConfig:
     final_rate: float = 0.01  # of learning_rate, at the end of a half cosine
     warmup: int = 200
     clip: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.999)
     seed: int = 0
     checkpoint_seconds: float = 120.0
     validate_seconds: float = 900.0
@@ -136,7 +140,7 @@ def fit(
     checkpoint is kept then. A KeyboardInterrupt saves before it is passed on.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    optimiser = torch.optim.Adam(task.model.parameters(), lr=config.learning_rate)
+    optimiser = torch.optim.Adam(task.model.parameters(), lr=config.learning_rate, betas=config.betas)
     rng = np.random.default_rng(config.seed)
     progress = Progress(settings=settings)
     if (folder / CHECKPOINT).exists():
