@@ -120,7 +120,7 @@ def train(arguments: argparse.Namespace) -> int:
         given = {} if arguments.learning_rate is None else {"learning_rate": arguments.learning_rate}
         config = FitConfig(steps=arguments.steps, minutes=minutes, seed=arguments.seed, **given)
         job: Job = arguments.prepare(arguments, device)
-        config = replace(config, betas=job.betas)
+        config = replace(config, betas=job.betas, optimiser=job.optimiser)
         config = config if given else replace(config, learning_rate=job.learning_rate)
     except ValueError as error:
         raise MusicNNError(str(error)) from error

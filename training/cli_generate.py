@@ -103,5 +103,6 @@ def _prepare_song(arguments: argparse.Namespace, device: torch.device) -> Job:
     data = song_data(corpus, config, say)
     source = {"preset": arguments.preset, "data": settings(corpus)}
     return Job(
-        SongTask(config, data, device), DESCRIPTIONS["song"], config.to_json(), config.learning_rate, source, source
-    )
+        SongTask(config, data, device), DESCRIPTIONS["song"], config.to_json(), config.learning_rate, source, source,
+        optimiser=config.optimiser,
+    )  # fmt: skip

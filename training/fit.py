@@ -51,7 +51,7 @@ class Task(Protocol):
 class FitConfig:
     """How long and how fast. Exactly one of `steps` and `minutes` sets the length; resumed time counts.
 
-    betas: of Adam; adversaries want a shorter memory.
+    betas: of Adam; adversaries want a shorter memory. optimiser: adam or rmsprop.
     """
 
     steps: int | None = None
@@ -61,6 +61,7 @@ class FitConfig:
     warmup: int = 200
     clip: float = 1.0
     betas: tuple[float, float] = (0.9, 0.999)
+    optimiser: str = "adam"
     seed: int = 0
     checkpoint_seconds: float = 120.0
     validate_seconds: float = 900.0
@@ -140,7 +141,7 @@ def fit(
     checkpoint is kept then. A KeyboardInterrupt saves before it is passed on.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    optimiser = torch.optim.Adam(task.model.parameters(), lr=config.learning_rate, betas=config.betas)
+    optimiser = _optimiser(task.model, config)
     rng = np.random.default_rng(config.seed)
     progress = Progress(settings=settings)
     if (folder / CHECKPOINT).exists():
@@ -155,6 +156,13 @@ def fit(
             _save(folder / CHECKPOINT, task.model, optimiser, rng, progress)
         draw_curve(progress, folder / "loss.png")
     return progress
+
+
+def _optimiser(model: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
+    weights = [value for value in model.parameters() if value.requires_grad]
+    if config.optimiser == "rmsprop":
+        return torch.optim.RMSprop(weights, lr=config.learning_rate)
+    return torch.optim.Adam(weights, lr=config.learning_rate, betas=config.betas)
 
 
 def _run(

@@ -38,6 +38,7 @@ class Job:
     source: dict[str, Any]
     tag: dict[str, Any]
     betas: tuple[float, float] = (0.9, 0.999)
+    optimiser: str = "adam"
 
 
 def sampled(program: int) -> dict[str, Any]:

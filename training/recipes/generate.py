@@ -198,7 +198,7 @@ class GenerateTask:
         space = LatentSpace.of(codes)
         beats = float(BEATS) if config.loop else 0.0
         pads = named_pads(self.data.titles, space.latent(codes), labels, beats=beats)
-        writes, listens = _stored(self._player()), None if model.encoder is None else _stored(model.encoder)
+        writes, listens = stored(self._player()), None if model.encoder is None else stored(model.encoder)
         shown = SLIDERS[: min(len(SLIDERS), len(space.deviations))]
         knobs = (*shown, *(name for name in PADS if name not in SLIDERS))
         pads_model = GeneratedPads(
@@ -289,7 +289,7 @@ def _standardise(body: LstmDecoder, data: Dataset) -> None:
     body.deviation.copy_(cepstra.std((0, 1)) + 1e-4)
 
 
-def _stored(network: nn.Module) -> nn.Module:
+def stored(network: nn.Module) -> nn.Module:
     """A network as an instrument holds it: its numbers rounded to float16, as they are saved."""
     import copy  # noqa: PLC0415
 
