@@ -34,7 +34,7 @@ Tensors = Mapping[str, Tensor]
 def describe_pads(model: GeneratedPads) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What instrument.json and the weights hold of a model of pads."""
     heads = [{"title": pad.title, "choke": pad.choke, "beats": pad.beats} for pad in model.pads]
-    outputs = 0 if model.encoder is None else int(model.encoder.out.out_features)
+    outputs = 0 if model.encoder is None else len(model.encoder.state_dict()["out.bias"])
     description = {
         "codec": {"type": "pads", "voicing": asdict(model.voicing), "bands": describe_bands(model.bands)},
         "network": {"generator": model.config.to_json(), "encoder_outputs": outputs}, "head": {"pads": heads},
@@ -42,7 +42,9 @@ def describe_pads(model: GeneratedPads) -> tuple[dict[str, Any], dict[str, Tenso
     tensors = half("network.decoder.", model.decoder)
     if model.encoder is not None:
         tensors |= half("network.encoder.", model.encoder)
-    tensors |= {f"space.{name}": torch.from_numpy(getattr(model.space, name)) for name in ("mean", "axes", "deviations")}
+    tensors |= {
+        f"space.{name}": torch.from_numpy(getattr(model.space, name)) for name in ("mean", "axes", "deviations")
+    }
     for name in ("centre", "spread"):
         tensors[f"pads.{name}"] = torch.from_numpy(np.stack([getattr(pad, name) for pad in model.pads]))
     return description, tensors
@@ -56,7 +58,7 @@ def build_pads(data: Description, tensors: Tensors) -> GeneratedPads:
     codec, network, heads = data["codec"], data["network"], data["head"]["pads"]
     config = GeneratorConfig(**network["generator"])
     outputs = network["encoder_outputs"]
-    if not isinstance(outputs, int) or outputs and not config.code <= outputs <= 2 * config.code:
+    if not isinstance(outputs, int) or (outputs and not config.code <= outputs <= 2 * config.code):
         raise ValueError("'encoder_outputs' is not the code's size or twice that")
     space = LatentSpace(*(numbers(tensors, f"space.{name}") for name in ("mean", "axes", "deviations")))
     centre, spread = numbers(tensors, "pads.centre"), numbers(tensors, "pads.spread")
@@ -76,7 +78,12 @@ def _pad(head: Any, centre: np.ndarray, spread: np.ndarray) -> Pad:
     title, choke, beats = head["title"], head["choke"], head["beats"]
     if not isinstance(title, str) or len(title) > 100 or not title.isprintable():
         raise ValueError("a pad's title is no short text")
-    if not isinstance(choke, int) or not isinstance(beats, int | float) or not 0 <= choke <= 128 or not 0 <= beats <= 64:
+    if (
+        not isinstance(choke, int)
+        or not isinstance(beats, int | float)
+        or not 0 <= choke <= 128
+        or not 0 <= beats <= 64
+    ):
         raise ValueError(f"pad {title!r} has a choke group or a length that there is not")
     return Pad(title, centre, spread, choke, float(beats))
 

@@ -1,8 +1,8 @@
 """Sound of magnitudes: phases by phase-gradient heap integration, then a few rounds of fast Griffin-Lim.
 
 **Phases from magnitudes.** For a Gaussian window the phase's derivatives are those of the log magnitude s, exchanged
-(Prusa, Balazs, Soendergaard, "A noniterative method for reconstruction of phase from STFT magnitude", 2017). With hop a,
-length M, frame n, bin m and a Hann window, that is close to a Gaussian with gamma = 0.25645 M^2:
+(Prusa, Balazs, Soendergaard, "A noniterative method for reconstruction of phase from STFT magnitude", 2017). With hop
+a, length M, frame n, bin m and a Hann window, that is close to a Gaussian with gamma = 0.25645 M^2:
 
     along time       a M / (2 gamma) (s[m+1, n] - s[m-1, n]) + 2 pi a m / M     radians per frame
     along frequency  -gamma / (2 a M) (s[m, n+1] - s[m, n-1]) - pi              radians per bin (pi: frames begin at 0)
@@ -16,8 +16,8 @@ the widest paths: bin m is reached with the priority
 which two scans over the bins give for all frames at once. What is left for each frame is a sum along its bins, so no
 heap is needed, and the result is the heap's own.
 
-**Griffin-Lim** goes back and forth between the spectra that have these magnitudes and those that a signal can have, with
-a step beyond (Perraudin, Balazs, Soendergaard, "A fast Griffin-Lim algorithm", 2013).
+**Griffin-Lim** goes back and forth between the spectra that have these magnitudes and those that a signal can have,
+with a step beyond (Perraudin, Balazs, Soendergaard, "A fast Griffin-Lim algorithm", 2013).
 """
 
 from __future__ import annotations
@@ -114,7 +114,9 @@ class PhaseStream:
         before = np.concatenate([first, level[:-1]])
         sources = _sources(before, level)
         slopes = np.concatenate([self._slope[None], along_time])
-        sums = np.concatenate([np.zeros((len(level), 1)), np.cumsum((along_bins[:, 1:] + along_bins[:, :-1]) / 2, 1)], 1)
+        sums = np.concatenate(
+            [np.zeros((len(level), 1)), np.cumsum((along_bins[:, 1:] + along_bins[:, :-1]) / 2, 1)], 1
+        )
         silent = level <= np.log(self._floor)
         noise = self._rng.uniform(0, 2 * np.pi, level.shape)
         out = np.empty(level.shape)

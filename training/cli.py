@@ -8,14 +8,12 @@ import datetime
 import json
 import math
 import shutil
-import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import platformdirs
 import torch
 from safetensors import SafetensorError
 
@@ -24,14 +22,23 @@ from engine.instrument import CARD_FILE, Instrument, save_instrument
 from engine.knobs import parse_settings
 from engine.library import folder_of, open_instrument, user_folder
 from training.card import PICTURE, PICTURE_SECONDS, draw_spectrograms, write_card
-from training.cli_generate import add_generators
+from training.cli_generate import add_generators, add_study, evaluate_on_folder
 from training.fit import FitConfig, Progress, choose_device, choose_precision, fit
 from training.options import (
-    Job, add_common, add_precision, add_program, cache_folder, cache_of, reason_of, sampled, say,
+    Job,
+    add_common,
+    add_precision,
+    add_program,
+    cache_folder,
+    cache_of,
+    reason_of,
+    sampled,
+    say,
 )  # fmt: skip
 
+
 def add_parsers(commands: Any) -> None:
-    """Add `train` and `evaluate` to the program's commands."""
+    """Add `train`, `evaluate` and `study` to the program's commands."""
     parser = commands.add_parser(
         "train", help="fit an instrument", description="Fit an instrument. The recipe says from what and how."
     )
@@ -39,6 +46,7 @@ def add_parsers(commands: Any) -> None:
     _add_keyed(recipes)
     add_generators(recipes, train)
     _add_evaluate(commands)
+    add_study(commands)
 
 
 def _add_keyed(recipes: Any) -> None:
@@ -95,7 +103,8 @@ def _add_evaluate(commands: Any) -> None:
         description="Render MIDI files with an instrument and with the sampler that it learned from, and compare.",
     )
     evaluate.add_argument("instrument", metavar="INSTRUMENT", help="name of an instrument, or a folder")
-    evaluate.add_argument("files", nargs="*", type=Path, metavar="FILE.mid", help="scores to compare on")
+    evaluate.add_argument("files", nargs="*", type=Path, metavar="FILE.mid",
+                          help="scores to compare on; for pads and songs their folder of audio")  # fmt: skip
     evaluate.add_argument("--keys", action="store_true", help="also every key for itself: pitch, onset, attack")
     evaluate.add_argument("--notes", type=int, default=0, metavar="N", help="also N random single notes")
     evaluate.add_argument("--timbres", type=int, default=0, metavar="N", help="also N notes of every learned timbre")
@@ -104,11 +113,13 @@ def _add_evaluate(commands: Any) -> None:
     evaluate.add_argument("--knob", action="append", default=[], metavar="NAME=VALUE",
                           help="measure with a knob turned: what a part of the sound adds")  # fmt: skip
     evaluate.add_argument("--card", action="store_true", help="write the figures and a picture into its model card")
+    evaluate.add_argument("--cache", type=Path, metavar="FOLDER", help="decoded audio (default: your cache folder)")
     evaluate.add_argument("--json", action="store_true", help="print JSON")
     evaluate.set_defaults(run=_evaluate)
 
 
 def train(arguments: argparse.Namespace) -> int:
+    """Fit what a recipe prepares, and save it."""
     device, reason = choose_device(arguments.device)
     say(reason)
     if not 0 <= getattr(arguments, "program", 0) <= 127:
@@ -183,7 +194,9 @@ def _prepare_keys(arguments: argparse.Namespace, device: torch.device) -> Job:
     null = sum(key.null_db for key in data) / len(data)
     say(f"{sum(len(key.notes) for key in data)} notes of {len(data)} keys; the analysis alone nulls at {null:.1f} dB")
     description = f"General MIDI program {arguments.program} of FluidR3, written by a network note by note."
-    return Job(KeysTask(config, data, exponent, device), description, config.to_json(), 3e-3, **sampled(arguments.program))
+    return Job(
+        KeysTask(config, data, exponent, device), description, config.to_json(), 3e-3, **sampled(arguments.program)
+    )
 
 
 def _prepare_morph(arguments: argparse.Namespace, device: torch.device) -> Job:
@@ -223,15 +236,23 @@ def _prepare_nnss(arguments: argparse.Namespace, device: torch.device) -> Job:
     if arguments.bins is None:  # a shorter frame has fewer
         config = replace(config, bins=min(config.bins, max(1, config.length * config.oversampling // 2)))
     description = "Neural Spectral Synthesis: two sines in, complex spectrum bins out."
-    return Job(NnssTask(config, device), description, config.to_json(), config.learning_rate, **sampled(arguments.program))
+    return Job(
+        NnssTask(config, device), description, config.to_json(), config.learning_rate, **sampled(arguments.program)
+    )
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    if any(path.is_dir() for path in arguments.files):
+        return evaluate_on_folder(arguments)
     beside_teacher = bool(arguments.files or arguments.keys or arguments.notes)
     space = bool(arguments.timbres or arguments.axes or arguments.points)
     if not beside_teacher and not space:
         raise MusicNNError("nothing to evaluate: name MIDI files, or ask for --keys or --notes N")
     instrument = open_instrument(arguments.instrument)
+    if instrument.kind != "keys":
+        raise MusicNNError(
+            f"{instrument.name} is measured against a folder of audio: name the one that it learned from"
+        )
     if space and not instrument.presets:
         raise MusicNNError(f"{instrument.name} has one timbre: --timbres, --axes and --points are for many")
     if arguments.knob and arguments.card:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from engine.errors import MusicNNError
+from engine.instrument import CARD_FILE
+from engine.library import folder_of, open_instrument
+from training.card import PICTURE, draw_pair, write_card
 from training.fit import choose_precision
 from training.material import KINDS, make_material
-from training.options import Job, add_common, add_precision, cache_of, say
+from training.options import Job, add_common, add_precision, cache_of, reason_of, say
 
 DESCRIPTIONS = {
     "sliders": "Sounds from sliders: an autoencoder of spectrograms, and the principal axes of what it knows.",
@@ -106,3 +110,63 @@ def _prepare_song(arguments: argparse.Namespace, device: torch.device) -> Job:
         SongTask(config, data, device), DESCRIPTIONS["song"], config.to_json(), config.learning_rate, source, source,
         optimiser=config.optimiser,
     )  # fmt: skip
+
+
+def evaluate_on_folder(arguments: argparse.Namespace) -> int:
+    """`musicnn evaluate INSTRUMENT FOLDER`: what pads or a song play, against the audio that they learned from."""
+    from training.corpus import read_corpus  # noqa: PLC0415
+    from training.evaluate_generated import evaluate_generated, examples  # noqa: PLC0415
+
+    instrument = open_instrument(arguments.instrument)
+    if instrument.kind == "keys":
+        raise MusicNNError(f"{instrument.name} is an instrument of keys: it is measured on MIDI files, not on a folder")
+    if len(arguments.files) > 1:
+        raise MusicNNError("name one folder of audio")
+    corpus = read_corpus(arguments.files[0], cache_of(arguments), say)
+    result = {"folder": arguments.files[0].name, **evaluate_generated(instrument, corpus, say)}
+    if arguments.card:
+        folder = folder_of(arguments.instrument)
+        try:
+            made, data = examples(instrument, corpus, say)
+            draw_pair(made, data, folder / PICTURE, instrument.sample_rate, instrument.title)
+            (folder / CARD_FILE).write_text(
+                write_card(instrument.title, instrument.metadata, [result]), encoding="utf-8"
+            )
+        except OSError as error:
+            raise MusicNNError(f"{folder} cannot be written: {reason_of(error)}") from error
+    if arguments.json:
+        print(json.dumps([result], indent=1))
+    else:
+        for name, value in result.items():
+            print(f"{name:>20}  {value:.3f}" if isinstance(value, float) else f"{name:>20}  {value}")
+    return 0
+
+
+def add_study(commands: Any) -> None:
+    """Add `study` to the program's commands."""
+    parser = commands.add_parser("study", help="experiments that print a table and draw a picture")
+    studies = parser.add_subparsers(dest="study", required=True, metavar="STUDY")
+    griffin_lim = studies.add_parser(
+        "griffin-lim", help="sound of magnitudes: frame lengths, rounds, methods",
+        description="Take the phases from a sound's spectrogram and find them again, in every way.",
+    )  # fmt: skip
+    griffin_lim.add_argument("file", type=Path, metavar="FILE", help="of audio; its first seconds are used")
+    griffin_lim.add_argument("--picture", type=Path, metavar="OUT.png", help="draw it too")
+    griffin_lim.add_argument("--json", action="store_true", help="print JSON")
+    griffin_lim.set_defaults(run=_study_griffin_lim)
+
+
+def _study_griffin_lim(arguments: argparse.Namespace) -> int:
+    from training.studies.griffin_lim import draw, study, table  # noqa: PLC0415
+
+    rows = study(arguments.file, say)
+    if arguments.json:
+        print(json.dumps([asdict(row) for row in rows], indent=1))
+    else:
+        print("\n".join(table(rows)))
+    if arguments.picture is not None:
+        try:
+            draw(rows, arguments.picture)
+        except (OSError, ValueError) as error:
+            raise MusicNNError(f"{arguments.picture} cannot be drawn: {reason_of(error)}") from error
+    return 0

@@ -81,9 +81,9 @@ class Corpus:
         lengths = np.array([item.seconds for item in self.items])
         levels = np.array([10 * np.log10(item.power + 1e-20) for item in self.items])
         yield f"{len(self.items)} files, {self.seconds / 60:.1f} minutes, {len(self.skipped)} skipped"
-        yield "lengths {:.2f} / {:.2f} / {:.2f} s, levels {:.0f} / {:.0f} / {:.0f} dB (least / median / most)".format(
-            lengths.min(), np.median(lengths), lengths.max(), levels.min(), np.median(levels), levels.max()
-        )
+        for name, values, unit in (("lengths", lengths, "s"), ("levels", levels, "dB")):
+            least, median, most = values.min(), np.median(values), values.max()
+            yield f"{name} from {least:.2f} over {median:.2f} (median) to {most:.2f} {unit}"
         kinds = Counter(item.kind for item in self.items)
         if len(kinds) > 1:
             most = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common(LISTED))

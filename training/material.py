@@ -84,7 +84,7 @@ def make_material(folder: Path, kind: str, count: int, seed: int, report: Report
     if kind not in makers:
         raise ValueError(f"material {kind!r} is not one of {', '.join(KINDS)}")
     done = 0
-    for done, path in enumerate(makers[kind](), 1):  # noqa: B007  # the number of all is wanted
+    for done, path in enumerate(makers[kind](), 1):  # the number of all is wanted
         if done % 50 == 0:
             report(f"{done} files, the last one {path.name}")
     return done
@@ -135,7 +135,9 @@ def _loops(folder: Path, count: int, seed: int) -> Iterator[Path]:
             bar = round(4 * 60 / tempo * RATE)
             hits, swing = drum_bar(STYLES[style].lines, rng), float(rng.choice([0.0, 0.0, 0.15, 0.3]))
             with Teacher(kit, bank=DRUM_BANK) as teacher:  # the second bar, so that it begins with the first's tails
-                sound = teacher.notes(_on_grid([*hits, *((at + STEPS, *hit) for at, *hit in hits)], bar, swing), 2 * bar)
+                sound = teacher.notes(
+                    _on_grid([*hits, *((at + STEPS, *hit) for at, *hit in hits)], bar, swing), 2 * bar
+                )
             _write(path, sound[bar:])
         yield path
 

@@ -19,6 +19,8 @@ LICENCE = "Apache-2.0"
 
 
 class Fittable(Task, Protocol):
+    """A task that ends in an instrument."""
+
     def instrument(self, name: str, title: str, metadata: Mapping[str, object]) -> Instrument:
         """The instrument as it is fitted so far."""
 

@@ -36,12 +36,12 @@ class Dataset:
     @property
     def taught(self) -> NDArray[np.intp]:
         """Numbers of the items that are fitted to."""
-        return np.flatnonzero(np.arange(len(self.whole)) % HELD_OUT != HELD_OUT - 1)
+        return np.setdiff1d(np.arange(len(self.whole)), _every_tenth(len(self.whole)))
 
     @property
     def held_out(self) -> NDArray[np.intp]:
         """Numbers of the others; where there are too few for that, the same."""
-        others = np.flatnonzero(np.arange(len(self.whole)) % HELD_OUT == HELD_OUT - 1)
+        others = _every_tenth(len(self.whole))
         return others if len(others) else self.taught
 
     def batch(self, numbers: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -126,7 +126,8 @@ def raw_bar_data(corpus: Corpus, samples: int, report: Callable[[str], None]) ->
 
 
 def _dataset(rows: Iterator[tuple[str, NDArray[np.float32]]], corpus: Corpus) -> Dataset:
-    kinds, wholes = [], []
+    kinds: list[str] = []
+    wholes: list[NDArray[np.float16]] = []
     for kind, whole in rows:
         kinds.append(kind)
         wholes.append(whole.astype(np.float16))
@@ -134,10 +135,24 @@ def _dataset(rows: Iterator[tuple[str, NDArray[np.float32]]], corpus: Corpus) ->
             break
     if len(wholes) < 2:
         raise CorpusError(f"{corpus.folder} holds {len(wholes)} usable sounds: two are the least to learn from")
-    order = np.random.default_rng(0).permutation(len(wholes))  # what is held out should be of all kinds
+    order = _order(len(wholes))
     whole = np.stack([wholes[index] for index in order])
     titles, labels = _labels([kinds[index] for index in order], whole)
     return Dataset(whole, titles, labels)
+
+
+def _order(count: int) -> NDArray[np.intp]:
+    """Any fixed order, so that what is held out is of all kinds."""
+    return np.random.default_rng(0).permutation(count)
+
+
+def _every_tenth(count: int) -> NDArray[np.intp]:
+    return np.arange(HELD_OUT - 1, count, HELD_OUT)
+
+
+def held_out_rows(count: int) -> NDArray[np.intp]:
+    """Which of so many sounds, in the corpus's order, no recipe is fitted to."""
+    return np.sort(_order(count)[_every_tenth(count)])
 
 
 def _labels(kinds: Sequence[str], whole: NDArray[np.float16]) -> tuple[tuple[str, ...], NDArray[np.intp]]:

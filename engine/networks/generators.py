@@ -116,7 +116,8 @@ class ConvEncoder(nn.Module):
 
     def forward(self, picture: Tensor) -> Tensor:
         """(batch, frames, bands) -> (batch, outputs)."""
-        return self.out(self.features(picture)[-1].flatten(1))
+        out: Tensor = self.out(self.features(picture)[-1].flatten(1))
+        return out
 
     def features(self, picture: Tensor) -> list[Tensor]:
         """What every stage saw."""
@@ -139,7 +140,8 @@ class DenseDecoder(nn.Module):
 
     def forward(self, code: Tensor) -> Tensor:
         """(batch, code) -> (batch, frames, bands) or (batch, samples)."""
-        return self.out(F.relu(self.hidden(code))).unflatten(1, self._shape)
+        out: Tensor = self.out(F.relu(self.hidden(code)))
+        return out.reshape(len(code), *self._shape)
 
 
 class DenseEncoder(nn.Module):
@@ -152,7 +154,8 @@ class DenseEncoder(nn.Module):
 
     def forward(self, whole: Tensor) -> Tensor:
         """(batch, frames, bands) or (batch, samples) -> (batch, outputs)."""
-        return self.out(F.relu(self.hidden(whole.flatten(1))))
+        out: Tensor = self.out(F.relu(self.hidden(whole.flatten(1))))
+        return out
 
 
 class LstmDecoder(nn.Module):
@@ -179,7 +182,7 @@ class LstmDecoder(nn.Module):
 
     def coefficients(self, code: Tensor) -> Tensor:
         """Standardised cepstra (batch, frames, coefficients)."""
-        state = torch.tanh(self.start(code)).unflatten(1, (2, 2, -1)).permute(1, 2, 0, 3).contiguous()
+        state = torch.tanh(self.start(code)).reshape(len(code), 2, 2, -1).permute(1, 2, 0, 3).contiguous()
         heard = torch.cat(
             [code[:, None].expand(-1, len(self.clock), -1), self.clock[None].expand(len(code), -1, -1)], dim=2
         )
@@ -228,7 +231,8 @@ class RawDecoder(nn.Module):
         for stage, stride in zip(self.stages, RAW_STRIDES, strict=True):
             x = stage(F.leaky_relu(x, SLOPE))
             x = x.unflatten(1, (-1, stride)).transpose(2, 3).flatten(2)  # channels become time
-        return self.out(F.leaky_relu(x, SLOPE))[:, 0]
+        out: Tensor = self.out(F.leaky_relu(x, SLOPE))
+        return out[:, 0]
 
 
 class RawEncoder(nn.Module):
@@ -248,7 +252,8 @@ class RawEncoder(nn.Module):
         x = sound[:, None]
         for stage in self.stages:
             x = F.leaky_relu(stage(x), SLOPE)
-        return self.out(x.flatten(1))
+        out: Tensor = self.out(x.flatten(1))
+        return out
 
 
 def _raw_channels(width: int) -> list[int]:
@@ -299,6 +304,7 @@ class SongNetwork(nn.Module):
 
     def mixture(self, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log weights (..., mixture), means and log deviations (..., mixture, size) of the next block."""
-        weights, rest = out.split([self.config.mixture, out.shape[-1] - self.config.mixture], -1)
-        means, deviations = rest.unflatten(-1, (2, self.config.mixture, self.config.size)).unbind(-3)
+        weights, rest = out[..., : self.config.mixture], out[..., self.config.mixture :]
+        pairs = rest.reshape(*rest.shape[:-1], 2, self.config.mixture, self.config.size)
+        means, deviations = pairs.unbind(-3)
         return weights.log_softmax(-1), means, deviations.clamp(-5.0, 2.0)

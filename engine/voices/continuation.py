@@ -46,7 +46,7 @@ class Sounding:
 
 @dataclass(frozen=True)
 class BandBlocks:
-    """Blocks of `frames` frames of `bands`. mean (frames * bands,), basis (size, frames * bands), deviations (size,)."""
+    """Blocks of `frames` frames. mean (width,), basis (size, width), deviations (size,); width: frames * bands.count."""
 
     bands: Bands
     frames: int
@@ -153,11 +153,11 @@ class SpectrumBlocks:
         """Whole blocks of a sound (samples,)."""
         return np.asarray((self.spectra(mono) - self.mean) / self.deviations, np.float32)
 
-    def start(self, rng: np.random.Generator) -> Sounding:  # noqa: ARG002
+    def start(self, rng: np.random.Generator) -> Sounding:
         """Before the first block."""
         return Sounding(np.zeros(self.overlap, np.float32))
 
-    def sound(self, state: Sounding, blocks: Blocks, rng: np.random.Generator) -> tuple[Samples, Sounding]:  # noqa: ARG002
+    def sound(self, state: Sounding, blocks: Blocks, rng: np.random.Generator) -> tuple[Samples, Sounding]:
         """The next samples (blocks * samples,) and where the stream stands then."""
         rows = np.clip(blocks, -LIMIT, LIMIT) * self.deviations + self.mean
         real, imaginary = np.split(rows * self.length, 2, axis=1)
@@ -194,7 +194,9 @@ class Continuation:
             raise ValueError("the network's blocks are not those of the codec")
         if not self.seeds or len(self.seeds) != len(self.beginnings):
             raise ValueError("a song needs beginnings, each with a title")
-        if any(rows.ndim != 2 or len(rows) < LEAST_BLOCKS or rows.shape[1] != self.codec.size for rows in self.beginnings):
+        if any(
+            rows.ndim != 2 or len(rows) < LEAST_BLOCKS or rows.shape[1] != self.codec.size for rows in self.beginnings
+        ):
             raise ValueError("a beginning is too short, or not of the network's size")
 
     @property
@@ -234,11 +236,11 @@ class Continuation:
     def drawn(self, said: Tensor, temperature: float, rng: np.random.Generator) -> NDArray[np.float32]:
         """A block (size,) of those that the network holds for likely."""
         if not self.network.config.mixture:
-            return np.clip(said.numpy(), -LIMIT, LIMIT)
+            return np.asarray(np.clip(said.numpy(), -LIMIT, LIMIT), np.float32)
         weights, means, deviations = (part.numpy() for part in self.network.mixture(said))
         if temperature <= 0:
             return np.asarray(np.clip(means[int(weights.argmax())], -LIMIT, LIMIT), np.float32)
         odds = np.exp((weights - weights.max()) / max(temperature, 1e-2))
         chosen = int(rng.choice(len(odds), p=odds / odds.sum()))
         noise = rng.standard_normal(self.codec.size) * np.exp(deviations[chosen]) * temperature
-        return np.clip(means[chosen] + noise, -LIMIT, LIMIT).astype(np.float32)
+        return np.asarray(np.clip(means[chosen] + noise, -LIMIT, LIMIT), np.float32)

@@ -58,7 +58,7 @@ class LatentSpace:
 
     def code(self, latent: Latent) -> NDArray[np.float32]:
         """Code (..., code) of a place (..., sigmas): m + (s e) V."""
-        return self.mean + (latent * self.deviations) @ self.axes
+        return np.asarray(self.mean + (latent * self.deviations) @ self.axes, np.float32)
 
     def latent(self, code: NDArray[np.float32]) -> Latent:
         """Place (..., sigmas) of a code (..., code): (x - m) V^T / e."""
@@ -107,7 +107,9 @@ class GeneratedPads:
             raise ValueError("a decoder of pictures needs bands, and a decoder of samples a rate")
         if self.bands is not None and self.bands.count != self.config.bands:
             raise ValueError("the decoder has another number of bands")
-        if not self.pads or any(pad.centre.shape != (self.axes,) or pad.spread.shape != (self.axes,) for pad in self.pads):
+        if not self.pads or any(
+            pad.centre.shape != (self.axes,) or pad.spread.shape != (self.axes,) for pad in self.pads
+        ):
             raise ValueError("the pads do not lie in the space")
         if self.bands is not None and self.samples <= 0:
             raise ValueError("its sounds are shorter than a frame")
@@ -170,7 +172,7 @@ class GeneratedPads:
             raise InstrumentError("there is nothing in this sound to listen to")
         heard = self.heard(mono)
         with torch.inference_mode():
-            parts = torch.from_numpy(heard).unflatten(0, (self.voicing.parts, -1))
+            parts = torch.from_numpy(heard.reshape(self.voicing.parts, -1, *heard.shape[1:]))
             code = self.encoder(parts)[:, : self.config.code].numpy()
         return np.clip(self.space.latent(code.reshape(-1)), -LATENT_LIMIT, LATENT_LIMIT)
 

@@ -12,9 +12,7 @@ The discriminator's turn and the decoder's are one step: the one sees the other'
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -105,7 +103,9 @@ class _Model(nn.Module):
     def __init__(self, config: GenerateConfig) -> None:
         super().__init__()
         self.decoder = decoder(config.generator)
-        self.encoder = encoder(config.generator, 2 * config.code if config.kl else config.code) if config.listens else None
+        self.encoder = (
+            encoder(config.generator, 2 * config.code if config.kl else config.code) if config.listens else None
+        )
         self.adversary = _adversary(config) if config.adversary else None
         self.average = decoder(config.generator) if config.adversary else None
         if self.average is not None:
@@ -114,7 +114,9 @@ class _Model(nn.Module):
 
 
 def _adversary(config: GenerateConfig) -> nn.Module:
-    body: nn.Module = LstmAdversary(config.generator) if config.adversary_body == "lstm" else ConvEncoder(config.generator, 1)
+    body: nn.Module = (
+        LstmAdversary(config.generator) if config.adversary_body == "lstm" else ConvEncoder(config.generator, 1)
+    )
     for module in list(body.modules()):
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             spectral_norm(module)
@@ -131,7 +133,8 @@ class LstmAdversary(nn.Module):
 
     def forward(self, cepstra: Tensor) -> Tensor:
         """(batch, frames, coefficients) -> (batch, 1)."""
-        return self.out(self.lstm(cepstra)[0][:, -1])
+        out: Tensor = self.out(self.lstm(cepstra)[0][:, -1])
+        return out
 
 
 class GenerateTask:
@@ -151,7 +154,9 @@ class GenerateTask:
     def loss(self, rng: np.random.Generator, step: int = 0) -> Tensor:
         """Of one random batch."""
         config, model = self.config, self._parts
-        real = self._split(torch.from_numpy(self.data.batch(rng.choice(self.data.taught, config.batch))).to(self.device))
+        real = self._split(
+            torch.from_numpy(self.data.batch(rng.choice(self.data.taught, config.batch))).to(self.device)
+        )
         total = torch.zeros((), device=self.device)
         fakes = []
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
@@ -213,7 +218,7 @@ class GenerateTask:
 
     def _split(self, whole: Tensor) -> Tensor:
         """Sounds as parts: (batch, ...) -> (batch * parts, ...)."""
-        return whole.unflatten(1, (self.config.parts, -1)).flatten(0, 1) if self.config.parts > 1 else whole
+        return whole.reshape(len(whole) * self.config.parts, -1, *whole.shape[2:])
 
     def _coded(self, out: Tensor) -> tuple[Tensor, Tensor]:
         """A code drawn from what the encoder says, and its divergence from the standard normal one."""
@@ -229,7 +234,8 @@ class GenerateTask:
         heard, shown = self._shown(real), self._shown(fakes)
         own = F.relu(1 - adversary(heard)).mean() + F.relu(1 + adversary(shown.detach())).mean()
         constant = {name: value.detach() for name, value in adversary.state_dict(keep_vars=True).items()}
-        return own - functional_call(adversary, constant, (shown,)).mean()
+        applause: Tensor = functional_call(adversary, constant, (shown,)).mean()
+        return own - applause
 
     def _shown(self, pictures: Tensor) -> Tensor:
         """What the adversary sees: pictures, floor included, or cepstra."""
@@ -276,7 +282,9 @@ def spectral_distance(wrote: Tensor, real: Tensor) -> Tensor:
     total = wrote.new_zeros(())
     for length in SCALES:
         window = torch.hann_window(length, device=wrote.device)
-        a, b = (torch.stft(x, length, length // 4, window=window, return_complex=True).abs() + 1e-4 for x in (wrote, real))
+        a, b = (
+            torch.stft(x, length, length // 4, window=window, return_complex=True).abs() + 1e-4 for x in (wrote, real)
+        )
         total = total + F.l1_loss(a.log(), b.log()) + torch.linalg.norm(a - b) / torch.linalg.norm(b)
     return total / len(SCALES)
 

@@ -104,7 +104,9 @@ def song_data(corpus: Corpus, recipe: SongRecipe, report: Callable[[str], None])
             break
     if not pieces:
         seconds = (recipe.sequence + 2) * codec.samples / RATE
-        raise CorpusError(f"{corpus.folder} holds no file of {seconds:.0f} seconds or more: there is nothing to go on with")
+        raise CorpusError(
+            f"{corpus.folder} holds no file of {seconds:.0f} seconds or more: there is nothing to go on with"
+        )
     report(f"{sum(map(len, pieces))} blocks of {codec.samples / RATE:.3f} s in {len(pieces)} pieces")
     return SongData(codec, tuple(pieces), tuple(titles))
 
@@ -166,7 +168,7 @@ class SongTask:
         self.model: torch.nn.Module = self._network
         self._held_out = max(1, recipe.sequence + 1)
 
-    def loss(self, rng: np.random.Generator, step: int = 0) -> Tensor:  # noqa: ARG002
+    def loss(self, rng: np.random.Generator, step: int = 0) -> Tensor:
         """Of a batch of crops; the last crop of every piece is never among them."""
         lengths = np.array([max(1, len(piece) - 2 * self._held_out) for piece in self.data.pieces])
         chosen = rng.choice(len(lengths), self.recipe.batch, p=lengths / lengths.sum())
@@ -189,8 +191,11 @@ class SongTask:
             return (out - wanted).square().mean()
         weights, means, deviations = self._network.mixture(out)
         errors = (wanted[..., None, :] - means) * torch.exp(-deviations)
-        chances = weights - (0.5 * errors.square() + deviations).sum(-1) - wanted.shape[-1] * 0.5 * math.log(2 * math.pi)
-        return -chances.logsumexp(-1).mean() / wanted.shape[-1]
+        chances = (
+            weights - (0.5 * errors.square() + deviations).sum(-1) - wanted.shape[-1] * 0.5 * math.log(2 * math.pi)
+        )
+        loss: Tensor = -chances.logsumexp(-1).mean() / wanted.shape[-1]
+        return loss
 
     def instrument(self, name: str, title: str, metadata: Mapping[str, object]) -> Instrument:
         """The instrument as it is fitted so far, with beginnings from all over the data."""
