@@ -19,6 +19,7 @@ Picture = NDArray[np.float32]
 """(..., frames, bands), 0 to 1."""
 
 SMALLEST = 1e-12
+GATE = 0.04  # of a picture's range, under which there is silence: a network's zeros are never quite zero
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Bands:
         return self._heard(picture)
 
     def magnitudes(self, picture: Picture) -> NDArray[np.float32]:
-        """Magnitudes (frames, bins) of a picture (frames, bands), 0 where it has its floor and over high_hz.
+        """Magnitudes (frames, bins) of a picture (frames, bands), 0 where it is under GATE and over high_hz.
 
         Numbers over 1.1 are held there: a network that errs must not be loud.
         """
@@ -114,7 +115,7 @@ class Bands:
             bounded = np.maximum(self.decibels(bounded) - self.top_db + self.range_db, 0) / self.range_db
         between = bounded[:, below] * (1 - share) + bounded[:, below + 1] * share
         out = np.zeros((len(picture), self.stft.bins), np.float32)
-        out[:, : len(below)] = np.where(between > 0, 10 ** (self._heard(between) / 20), 0)
+        out[:, : len(below)] = np.where(between > GATE, 10 ** (self._heard(between) / 20), 0)
         return out
 
     def _heard(self, levels: Picture) -> Picture:

@@ -30,6 +30,7 @@ FLOOR_DB = 60.0
 MOST_DATA = 3000
 ENVELOPE = 64  # samples of an envelope's step
 SONG_SECONDS, SONG_SEEDS = 60.0, 4
+TWIN_DB = 0.25
 COPY_DB = 4.0  # blocks nearer than this are taken for the same
 STRIDE = 4  # frames between those of a song that are compared
 TIMED = 20
@@ -135,7 +136,10 @@ def beat_correlation(bar: Samples, samples: int) -> float:
 
 
 def novelty(made: Table, real: Table) -> dict[str, float]:
-    """How many generated sounds lie farther from their nearest training item than 5 % of these from each other."""
+    """How many generated sounds lie farther from their nearest training item than 5 % of these from each other.
+
+    Items of the data nearer than TWIN_DB to each other are taken for one: kits share samples, and libraries hold copies.
+    """
     own, data = nearest(made, real), nearest(real, real, itself=True)
     limit = float(np.percentile(data, 5))
     return {"novelty_share": float((own > limit).mean()), "nearest_db": float(np.median(own)),
@@ -143,14 +147,14 @@ def novelty(made: Table, real: Table) -> dict[str, float]:
 
 
 def nearest(rows: Table, others: Table, *, itself: bool = False) -> NDArray[np.float64]:
-    """Distance (rows,) to the nearest of the others. itself: rows and others are the same; not to itself."""
+    """Distance (rows,) to the nearest of the others. itself: rows and others are the same; not to itself or a twin."""
     squares = np.einsum("ij,ij->i", others, others, dtype=np.float64)
     best = np.empty(len(rows))
     for start in range(0, len(rows), 256):
         part = rows[start : start + 256]
         distance = np.einsum("ij,ij->i", part, part, dtype=np.float64)[:, None] + squares - 2 * (part @ others.T)
         if itself:
-            distance[np.arange(len(part)), start + np.arange(len(part))] = np.inf
+            distance[distance < TWIN_DB**2 * rows.shape[1]] = np.inf
         best[start : start + 256] = distance.min(axis=1)
     return np.asarray(np.sqrt(np.maximum(best, 0) / rows.shape[1]))
 

@@ -163,7 +163,7 @@ def _labels(kinds: Sequence[str], whole: NDArray[np.float16]) -> tuple[tuple[str
         return titles, np.array([titles.index(kind) if kind in titles else -1 for kind in kinds], np.intp)
     from sklearn.cluster import KMeans  # noqa: PLC0415  # comes with librosa
 
-    groups = min(8, len(whole))
+    groups = max(1, min(8, len(whole) // 4))
     flat = whole.reshape(len(whole), -1)[:, :: max(1, whole[0].size // 2000)].astype(np.float32)
     labels = KMeans(groups, n_init=2, random_state=0).fit_predict(flat)
     return tuple(f"group {number + 1}" for number in range(groups)), np.asarray(labels, np.intp)

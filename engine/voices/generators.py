@@ -238,10 +238,12 @@ def named_pads(
     titles: Sequence[str], latents: NDArray[np.float32], labels: NDArray[np.intp], *, beats: float = 0.0,
     chokes: Sequence[Sequence[str]] = (("hat", "open hat"),),
 ) -> tuple[Pad, ...]:  # fmt: skip
-    """A pad for each title: mean and deviation of the latents (items, axes) whose label is its number."""
+    """A pad for each title that has any: mean and deviation of the latents (items, axes) with its number as label."""
     pads = []
     for number, title in enumerate(titles):
         own = latents[labels == number]
+        if not len(own):
+            continue
         spread = own.std(axis=0) if len(own) > 1 else np.zeros(latents.shape[1])
         choke = next((group for group, names in enumerate(chokes, 1) if title in names), 0)
         pads.append(Pad(title, own.mean(axis=0).astype(np.float32), spread.astype(np.float32), choke, beats))
