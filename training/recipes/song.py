@@ -31,7 +31,7 @@ from training.recipes.generate import stored
 
 FIRST_KEY = 48
 PART_SECONDS = 600.0  # that are held in memory at once
-MOST_BLOCKS = 60_000
+MOST_BLOCKS = 30_000
 FITTED_ROWS = 6_000  # that principal components are computed of
 BEGINNINGS, BEGINNING_SECONDS = 8, 4.0
 SCALE = 1e-5  # least deviation of a spectrum's number
