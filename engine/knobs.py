@@ -50,13 +50,14 @@ _ROWS = (
         for axis in range(1, 9)
     ),
     *(
-        Knob(f"slider{axis}", f"Slider {axis}", f"Axis {axis} of what the sounds differ in, the strongest first.",
+        Knob(f"slider{axis}", f"Slider {axis}", f"Axis {axis} of the space of sounds, the strongest being axis 1.",
              -5, 5, 0, "σ", "Sliders")
         for axis in range(1, 41)
     ),
-    Knob("vary", "Vary", "How much a sound differs from hit to hit.", 0, 1, 0.3, "", "Sliders"),
-    Knob("temperature", "Temperature", "From the likeliest (0) over as lively as the data (1) to wild.", 0, 1.5, 1,
-         "", "Song"),
+    Knob("vary", "Vary", "How much a pad differs from hit to hit: 1 is as much as sounds of its kind do.", 0, 1, 0.3,
+         "", "Sliders"),
+    Knob("temperature", "Temperature", "How daring a song is: 0 plays what is most likely, 1 is as lively as the data.",
+         0, 1.5, 1, "", "Song"),
     Knob("follow", "Follow", "Keys beyond the pads play the last one: at its pitch (0) or in tune with the key (1).",
          0, 1, 1, "", "Pads"),
     Knob("gate", "Gate", "A hit plays to its end (0), or ends when its key is let go (1).", 0, 1, 0, "", "Pads"),

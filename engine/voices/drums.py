@@ -28,11 +28,13 @@ DRUMS: Mapping[int, tuple[tuple[str, ...], int]] = {
 def drum_pads(titles: Sequence[str]) -> dict[int, tuple[int, int]]:
     """Which pad plays each drum key, and how many semitones higher: {key: (pad, semitones)}.
 
-    The first word that is in a title decides, the first such pad of several. A key that no pad fits has none.
+    The first word that is a title, or is in one, decides; the first such pad of several. A key without one is left out.
     """
-    found = {}
+    found, lower = {}, [title.lower() for title in titles]
     for key, (words, semitones) in DRUMS.items():
-        pad = next((i for word in words for i, title in enumerate(titles) if word in title.lower()), None)
+        fits = ([i for i, title in enumerate(lower) if word == title or (word in title and word not in lower)]
+                for word in words)  # fmt: skip
+        pad = next((pads[0] for pads in fits if pads), None)
         if pad is not None:
             found[key] = pad, semitones
     played = [pad for pad, _ in found.values()]
