@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.errors import InstrumentError
 from engine.instrument import load_instrument, prove, save_instrument
+from engine.knobs import HITS, LOOPS
 from tests.engine.generated import pads_instrument, song_instrument
 
 EVERY = {
@@ -41,9 +42,11 @@ def test_what_is_saved_is_loaded_and_proved(which, tmp_path):
     save_instrument(instrument, tmp_path / which, "A card.")
     again = load_instrument(tmp_path / which)
     assert prove(again, tmp_path / which) < -60
-    assert (again.kind, again.title, again.knobs, again.keys, again.metadata) == (
-        instrument.kind, instrument.title, instrument.knobs, instrument.keys, instrument.metadata,
+    assert (again.kind, again.title, again.keys, again.metadata) == (
+        instrument.kind, instrument.title, instrument.keys, instrument.metadata,
     )  # fmt: skip
+    played = {"pads": {*HITS, *(LOOPS if which in ("raw", "parts") else ())}, "song": set()}[again.kind]
+    assert set(again.knobs) == {*instrument.knobs, *played}  # how pads are played is no matter of the file
     if again.kind == "pads":
         for pad, other in zip(again.model.pads, instrument.model.pads, strict=True):
             assert (pad.title, pad.choke, pad.beats) == (other.title, other.choke, other.beats)

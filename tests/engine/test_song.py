@@ -136,8 +136,8 @@ def test_foresight_threads_write_ahead_what_is_played():
         engine.turn("temperature", 0)
         engine.render(64)
         bank = engine._synth.part().bank
-        wait_for(lambda: 1 in bank._onsets and not bank._onsets[1].asked)
-        engine.play_event(note_on(0, HIGH, 127))
+        wait_for(lambda: 1 in bank._onsets and not bank._onsets[1].temperature and not bank._onsets[1].asked)
+        engine.send(note_on(0, HIGH, 127))
         engine.render(64)
         heard = []
         for _ in range(50):
@@ -146,7 +146,7 @@ def test_foresight_threads_write_ahead_what_is_played():
     finally:
         foresight.stop()
     assert hz(np.concatenate(heard)) == pytest.approx(440, rel=0.01)
-    assert engine.snapshot.late == 0
+    assert bank.late == 0
 
 
 def test_a_song_without_seeds_is_silent_until_it_has_heard_one():
