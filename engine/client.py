@@ -22,6 +22,8 @@ from engine.midi.ports import AUTO_PORT
 from engine.threads import prepare_process
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from engine.audio.output import OutputMeters
     from engine.midi.files import Score
     from engine.reports import Snapshot, State, Tap
@@ -55,10 +57,10 @@ class EngineClient:
     """
 
     def __init__(self, tell: Callable[[str, tuple[Any, ...]], None], faults: Path | None = None) -> None:
-        """`tell(name, arguments)` is called by the reading thread with "instrument" (InstrumentInfo), "devices"
-        (titles, used), "ports" (names, connected), "busy" (what), "message" (text, problem), "knobs" (values that
-        controllers have set), "learned" (number of a controller), "recorded" (folder of a take), "restarted" ().
-        faults: see `serve`."""
+        """`tell(name, arguments)` is called by the reading thread with "instrument" (InstrumentInfo), "part" (channel,
+        InstrumentInfo or None), "knobs" (values that controllers or a sound have set), "part_knobs" (channel, values),
+        "devices" (titles, used), "ports" (names, connected), "busy" (what), "message" (text, problem), "learned" (number
+        of a controller), "recorded" (folder of a take), "restarted" (). faults: see `serve`."""
         self._tell, self._faults = tell, faults
         self.snapshot: Snapshot | None = None
         self.meters: OutputMeters | None = None
@@ -73,6 +75,7 @@ class EngineClient:
         self._falls: list[float] = []
         # What a new process has to know to be as the lost one was.
         self._instrument, self._knobs, self._next_knobs = "", dict[str, float](), dict[str, float]()
+        self._parts, self._next_parts = dict[int, tuple[str, dict[str, float]]](), dict[int, dict[str, float]]()
         self._score: Score | None = None
         self._score_options: ScoreOptions | None = None
         self._mapping: dict[str, int] = {}
@@ -101,10 +104,13 @@ class EngineClient:
         """Let an event happen now."""
         self._command("event", event, time.perf_counter())
 
-    def turn(self, name: str, value: float) -> None:
-        """Set a knob."""
-        self._knobs[name] = value
-        self._command("event", knob(0, name, value), time.perf_counter())
+    def turn(self, name: str, value: float, channel: int | None = None) -> None:
+        """Set a knob of the main instrument, or of a channel's own one."""
+        if channel is None:
+            self._knobs[name] = value
+        elif channel in self._parts:
+            self._parts[channel][1][name] = value
+        self._command("event", knob(0, name, value, channel), time.perf_counter())
 
     def panic(self) -> None:
         """Silence at once; the transport stops."""
@@ -115,9 +121,18 @@ class EngineClient:
         self._next_knobs = dict(knobs)
         self._command("load", instrument, self._next_knobs)
 
-    def load_part(self, channel: int, instrument: str | None) -> None:
-        """Give a channel (0-15) an instrument of its own, by name or path; None lets the main one play it again."""
-        self._command("load_part", channel, instrument)
+    def load_part(self, channel: int, instrument: str | None, knobs: Mapping[str, float] | None = None) -> None:
+        """Give a channel (0-15) an instrument of its own, by name or path; None lets the main one play it again.
+
+        "part" (channel, InstrumentInfo or None) tells when it is done.
+        """
+        self._next_parts[channel] = dict(knobs or {})
+        self._command("load_part", channel, instrument, self._next_parts[channel])
+
+    def listen(self, path: Path, channel: int | None = None) -> None:
+        """Let pads or a song start from a sound file. Knobs that move come back as "knobs" (values by name), those of
+        a channel's own instrument as "part_knobs" (channel, values)."""
+        self._command("listen", path, channel)
 
     def open_score(self, score: Score | None) -> None:
         """Give the transport a score."""
@@ -197,6 +212,8 @@ class EngineClient:
         theirs.close()
         self._next_knobs = dict(self._knobs)
         self._command("load", self._instrument, self._next_knobs)
+        for channel, (source, knobs) in self._parts.items():
+            self.load_part(channel, source, knobs)
         self._command("open_score", self._score)
         if self._score_options is not None:
             self._command("set_score_options", self._score_options)
@@ -228,11 +245,24 @@ class EngineClient:
             else:
                 if name == "instrument":
                     self._instrument, self._knobs = arguments[0].source, self._next_knobs
-                elif name == "knobs":
-                    self._knobs |= arguments[0]
+                elif name in ("part", "knobs", "part_knobs"):
+                    self._remember(name, arguments)
                 self._tell(name, arguments)
         if not self._closing:
             self._fallen(lost)
+
+    def _remember(self, name: str, arguments: tuple[Any, ...]) -> None:
+        """What a new process would have to know of parts and of knobs that the engine has turned."""
+        if name == "knobs":
+            self._knobs |= arguments[0]
+            return
+        channel, news = arguments
+        if name == "part_knobs" and channel in self._parts:
+            self._parts[channel][1].update(news)
+        elif name == "part" and news is not None:
+            self._parts[channel] = news.source, self._next_parts.pop(channel, {})
+        elif name == "part":
+            self._parts.pop(channel, None)
 
     def _keep(self, state: State) -> None:
         self.snapshot, self.meters, self.latency_ms = state.snapshot, state.meters, state.latency_ms

@@ -12,7 +12,7 @@ from engine.errors import InstrumentError
 from engine.knobs import KNOBS
 
 FORMAT = 1
-KINDS = ("keys",)
+KINDS = ("keys", "pads", "song")
 JSON_FILE = "instrument.json"
 MAX_JSON_BYTES = 1_000_000
 SAMPLE_RATE = 44_100

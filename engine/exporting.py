@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from engine.errors import MusicNNError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 NICENESS = 10
 STEP = 0.005  # of the whole, between two reports
+Parts = Mapping[int, tuple[str, Mapping[str, float]]]
+"""Channel (0-15) -> name or folder of its own instrument, and values of its knobs."""
 ENDED = "the export's process ended before its time"
 
 
@@ -32,11 +35,12 @@ class Export:
     def __init__(
         self, score: Score, instrument: str, path: Path, knobs: Mapping[str, float],
         progress: Callable[[float], None], ended: Callable[[str | None], None],
+        parts: Parts = MappingProxyType({}),
     ) -> None:  # fmt: skip
-        """`instrument`: name or folder."""
+        """`instrument`: name or folder. parts: those of channels with one of their own, and their knobs."""
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        work = theirs, score, instrument, path, dict(knobs)
+        work = theirs, score, instrument, path, dict(knobs), dict(parts)
         self._process = context.Process(target=_render, args=work, name="musicnn export", daemon=True)
         self._process.start()
         theirs.close()
@@ -71,7 +75,9 @@ class Export:
             self._ended(problem)
 
 
-def _render(pipe: Connection, score: Score, instrument: str, path: Path, knobs: Mapping[str, float]) -> None:
+def _render(
+    pipe: Connection, score: Score, instrument: str, path: Path, knobs: Mapping[str, float], parts: Parts
+) -> None:
     """In the other process."""
     prepare_process()
     if sys.platform != "win32":
@@ -91,7 +97,9 @@ def _render(pipe: Connection, score: Score, instrument: str, path: Path, knobs: 
         return not pipe.poll()  # the only message there is, or the window is gone
 
     try:
-        finished = render_file(score, open_instrument(instrument), path, RenderOptions(knobs), progress)
+        opened = {channel: (open_instrument(name), turned) for channel, (name, turned) in parts.items()}
+        options = RenderOptions(knobs, parts=opened)
+        finished = render_file(score, open_instrument(instrument), path, options, progress)
         problem = None if finished else ""
     except MusicNNError as error:
         problem = str(error)

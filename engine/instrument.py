@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -28,18 +28,24 @@ from torch import Tensor
 from engine.codec import NnssCodec, Note, ScoreCodec
 from engine.description import FORMAT, JSON_FILE, read_description
 from engine.errors import InstrumentError
-from engine.knobs import KNOBS, LATENT
+from engine.generated_file import build_pads, build_song, describe_pads, describe_song, prove_pads, prove_song
+from engine.knobs import HITS, KNOBS, LATENT, LOOPS
+from engine.midi.channel import DRUM_CHANNEL
 from engine.networks.heads import BinHead, PartialHead
 from engine.networks.spectral import NetworkConfig, SpectralNetwork
 from engine.partials import CarrierTable
 from engine.spectral import Stft
 from engine.timbres import TimbreSpace
 from engine.units import db_to_gain
+from engine.voices.continuation import Continuation
+from engine.voices.generated import PadsModel, SongModel
+from engine.voices.generators import GeneratedPads
 from engine.voices.keys import KeysBank
 from engine.voices.models import BinKeys, PartialKeys, Touch
 from engine.voices.morph import MorphKeys
 
-Model = PartialKeys | BinKeys  # MorphKeys is a PartialKeys
+KeysModel = PartialKeys | BinKeys  # MorphKeys is a PartialKeys
+Model = KeysModel | GeneratedPads | Continuation
 WEIGHTS_FILE, PROOF_FILE, CARD_FILE = "weights.safetensors", "proof.safetensors", "card.md"
 MAX_WEIGHT_BYTES = 400_000_000
 PROOF_SAMPLES = 8192
@@ -69,6 +75,21 @@ class Instrument:
         """`gain_db` as a factor."""
         return db_to_gain(self.gain_db)
 
+    @property
+    def codec(self) -> NnssCodec | ScoreCodec | None:
+        """The two-sine signal that its network hears; None where it hears none."""
+        return self.model.codec if isinstance(self.model, PartialKeys | BinKeys) else None
+
+    @property
+    def pads(self) -> tuple[str, ...]:
+        """Titles of the keys from the first on: of pads, of a song's seeds; none of notes."""
+        match self.kind:
+            case "pads":
+                return tuple(pad.title for pad in cast(PadsModel, self.model).pads)
+            case "song":
+                return cast(SongModel, self.model).seeds
+        return ()
+
     @cached_property
     def presets(self) -> Mapping[str, Mapping[str, float]]:
         """Settings of the latent knobs by the names of the learned timbres; empty where there is one only."""
@@ -79,6 +100,15 @@ class Instrument:
             name: {knob: KNOBS[knob].clip(float(x)) for knob, x in zip(latent, space.positions(name), strict=False)}
             for name in space.names
         }
+
+
+def check_part(channel: int, instrument: Instrument) -> None:
+    """Raise InstrumentError where an instrument cannot have a channel (0-15) for itself."""
+    if channel == DRUM_CHANNEL and instrument.kind != "pads":
+        raise InstrumentError(
+            f"channel {DRUM_CHANNEL + 1} has drums: pads can play it, but {instrument.title} is of kind "
+            f"{instrument.kind!r}"
+        )
 
 
 def load_instrument(folder: Path | str) -> Instrument:
@@ -93,21 +123,47 @@ def load_instrument(folder: Path | str) -> Instrument:
         raise InstrumentError(f"{folder.name} does not fit together: {reason}") from error
     keys = range(data["keys"][0], data["keys"][1] + 1)
     knobs = tuple(name for name in data["knobs"] if name in model.knobs)
+    knobs += tuple(name for name in _played(model) if name not in knobs)
     return Instrument(
         folder.name, data["kind"], data["title"], data["sample_rate"], float(data["gain_db"]), keys, knobs, model,
         data["metadata"],
     )  # fmt: skip
 
 
+def _played(model: Model) -> tuple[str, ...]:
+    """Knobs that an instrument has whatever its file says: those of how pads are played."""
+    if not isinstance(model, GeneratedPads):
+        return ()
+    return (*HITS, *LOOPS) if any(pad.beats for pad in model.pads) else HITS
+
+
 def save_instrument(instrument: Instrument, folder: Path, card: str) -> None:
     """Write an instrument with its proof. Raises OSError where the folder cannot be written."""
     folder.mkdir(parents=True, exist_ok=True)
     model = instrument.model
+    parts, tensors = _describe(model)
     description: dict[str, Any] = {
         "format": FORMAT, "kind": instrument.kind, "title": instrument.title, "sample_rate": instrument.sample_rate,
         "gain_db": instrument.gain_db, "keys": [instrument.keys[0], instrument.keys[-1]],
-        "knobs": list(instrument.knobs), "codec": _codec_json(model), "network": model.network.config.to_json(),
-        "head": model.head.to_json(), "metadata": dict(instrument.metadata),
+        "knobs": list(instrument.knobs), **parts, "metadata": dict(instrument.metadata),
+    }  # fmt: skip
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    for contents, name in ((weights, WEIGHTS_FILE), (make_proof(instrument), PROOF_FILE)):
+        save_file(contents, folder / name)
+        (folder / name).chmod(0o644)  # safetensors keeps it to the writer
+    (folder / CARD_FILE).write_text(card, encoding="utf-8")
+    # Last: a folder without a description is no instrument yet.
+    (folder / JSON_FILE).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+
+
+def _describe(model: Model) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """codec, network and head of the description, and the weights."""
+    if isinstance(model, GeneratedPads):
+        return describe_pads(model)
+    if isinstance(model, Continuation):
+        return describe_song(model)
+    description = {
+        "codec": _codec_json(model), "network": model.network.config.to_json(), "head": model.head.to_json(),
     }  # fmt: skip
     tensors = {f"network.{name}": tensor for name, tensor in model.network.state_dict().items()}
     if isinstance(model, MorphKeys):
@@ -121,25 +177,30 @@ def save_instrument(instrument: Instrument, folder: Path, card: str) -> None:
         tensors["carriers.harmonic"] = torch.from_numpy(model.carriers.harmonic)
         tensors["reference"] = torch.view_as_real(model.reference)
         description["codec"]["first_key"] = model.carriers.first_key
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    for contents, name in ((weights, WEIGHTS_FILE), (make_proof(instrument), PROOF_FILE)):
-        save_file(contents, folder / name)
-        (folder / name).chmod(0o644)  # safetensors keeps it to the writer
-    (folder / CARD_FILE).write_text(card, encoding="utf-8")
-    # Last: a folder without a description is no instrument yet.
-    (folder / JSON_FILE).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+    return description, tensors
 
 
 def make_proof(instrument: Instrument) -> dict[str, Tensor]:
-    """What the middle key sounds like, released after a while: input and output of the network, and the sound."""
+    """What the middle key sounds like, released after a while: input and output of the network, and the sound.
+
+    Of pads the first one, of songs their first beginning, continued.
+    """
+    if isinstance(instrument.model, GeneratedPads):
+        return prove_pads(instrument.model)
+    if isinstance(instrument.model, Continuation):
+        return prove_song(instrument.model)
+    return _prove_keys(instrument, instrument.model)
+
+
+def _prove_keys(instrument: Instrument, model: KeysModel) -> dict[str, Tensor]:
     key, velocity, release = (instrument.keys[0] + instrument.keys[-1]) // 2, 80, PROOF_SAMPLES // 2
     note = Note(key, velocity)
     with torch.inference_mode():
-        network = instrument.model.network
-        latent = instrument.model.latent(Touch(np.zeros(1), 1.0, 1.0, {}))
-        frames = torch.from_numpy(instrument.model.inputs(note, 0, 12 + network.config.context, latent))
+        network = model.network
+        latent = model.latent(Touch(np.zeros(1), 1.0, 1.0, {}))
+        frames = torch.from_numpy(model.inputs(note, 0, 12 + network.config.context, latent))
         written = network.window(frames[None], 12, network.body.zero_states(1))[0][0]
-    bank = KeysBank(instrument.model, instrument.keys, exact=True)
+    bank = KeysBank(model, instrument.keys, exact=True)
     bank.start(0, key, velocity)
     first = bank.render(release)[0]
     bank.release(0)
@@ -154,7 +215,7 @@ def prove(instrument: Instrument, folder: Path) -> float:
     """
     stored = _read_tensors(folder / PROOF_FILE)
     worst = -math.inf
-    for name, now in make_proof(instrument).items():
+    for name, now in _proof_again(instrument, stored).items():
         then = stored.get(name)
         if then is None or then.shape != now.shape:
             raise InstrumentError(f"{folder.name} has a proof that belongs to another instrument")
@@ -164,6 +225,17 @@ def prove(instrument: Instrument, folder: Path) -> float:
     if worst > PROOF_TOLERANCE_DB:
         raise InstrumentError(f"{folder.name} does not sound as it did when it was made (off by {worst:.0f} dB)")
     return worst
+
+
+def _proof_again(instrument: Instrument, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    model = instrument.model
+    if isinstance(model, PartialKeys | BinKeys):
+        return make_proof(instrument)
+    try:
+        written = stored["written"]
+        return prove_pads(model, written) if isinstance(model, GeneratedPads) else prove_song(model, written)
+    except (KeyError, ValueError) as error:
+        raise InstrumentError(f"{instrument.name} has a proof that belongs to another instrument") from error
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
@@ -185,6 +257,10 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _build(data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Model:
+    if data["kind"] == "pads":
+        return build_pads(data, tensors)
+    if data["kind"] == "song":
+        return build_song(data, tensors)
     codec, kind = dict(data["codec"]), data["codec"]["type"]
     config = NetworkConfig(**data["network"])
     weights = {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")}
@@ -220,7 +296,7 @@ def _space(names: Any, tensors: Mapping[str, Tensor]) -> TimbreSpace:
     return TimbreSpace(tuple(names), **numbers, **whole)
 
 
-def _codec_json(model: Model) -> dict[str, Any]:
+def _codec_json(model: KeysModel) -> dict[str, Any]:
     stft = model.codec.stft
     common = {"length": stft.length, "hop": stft.hop, "window": stft.window}
     if isinstance(model, MorphKeys):

@@ -49,6 +49,20 @@ _ROWS = (
              -3, 3, 0, "σ", "Timbre")
         for axis in range(1, 9)
     ),
+    *(
+        Knob(f"slider{axis}", f"Slider {axis}", f"Axis {axis} of the space of sounds, the strongest being axis 1.",
+             -5, 5, 0, "σ", "Sliders")
+        for axis in range(1, 41)
+    ),
+    Knob("vary", "Vary", "How much a pad differs from hit to hit: 1 is as much as sounds of its kind do.", 0, 1, 0.3,
+         "", "Sliders"),
+    Knob("temperature", "Temperature", "How daring a song is: 0 plays what is most likely, 1 is as lively as the data.",
+         0, 1.5, 1, "", "Song"),
+    Knob("follow", "Follow", "Keys beyond the pads play the last one: at its pitch (0) or in tune with the key (1).",
+         0, 1, 1, "", "Pads"),
+    Knob("gate", "Gate", "A hit plays to its end (0), or ends when its key is let go (1).", 0, 1, 0, "", "Pads"),
+    Knob("sync", "Sync", "Loops keep to their own tempo (0) or to the score's or player's (1).", 0, 1, 1, "", "Loops"),
+    Knob("tempo", "Tempo", "Tempo that loops keep to; a score turns it.", 30, 300, 120, "bpm", "Loops"),
     Knob("brightness", "Brightness", "Tilts the spectrum: high partials louder or softer.", -6, 6, 0, "dB/oct",
          "Spectrum"),
     Knob("odd_even", "Odd / even", "Left mutes odd partials (an octave up), right mutes even ones (hollow).",
@@ -73,6 +87,18 @@ MASTER = ("volume",)
 
 LATENT = tuple(f"latent{axis}" for axis in range(1, 9))
 """Knobs of an instrument with a space of timbres."""
+
+SLIDERS = tuple(f"slider{axis}" for axis in range(1, 41))
+"""Places on the principal axes of what an instrument of pads was taught; one with fewer axes has the first ones."""
+
+PADS = (*SLIDERS, "vary", "attack", "decay", "tune")
+"""Knobs of an instrument of pads that its file names."""
+
+HITS, LOOPS = ("follow", "gate"), ("sync", "tempo")
+"""Knobs of how pads are played, that every instrument of pads has, or every one of loops."""
+
+SONG = ("temperature",)
+"""Knobs of a song."""
 
 SPECTRAL = ("brightness", "odd_even", "stretch", "body", "breath", "attack", "decay", "width", "tune", "soft")
 """Knobs of keyed instruments with a partial head; `width` needs two channels, `breath` noise bands."""

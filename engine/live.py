@@ -19,6 +19,7 @@ import numpy as np
 
 from engine.audio.recorder import Recorder
 from engine.chase import Chase
+from engine.errors import InstrumentError
 from engine.instrument import Instrument
 from engine.midi.channel import ALL_NOTES_OFF, SUSTAIN
 from engine.midi.events import Event, control, knob, note_off, note_on, panic
@@ -31,6 +32,8 @@ from engine.synth import CHANNELS, Synth
 from engine.threads import FORESIGHT, prepare_thread
 from engine.transport import Transport
 from engine.voices.keys import AHEAD_FRAMES, URGENT_FRAMES
+from engine.voices.pads import PadsBank
+from engine.voices.song import SongBank
 
 TAP_BLOCKS = 512
 MOST_WISHES = 4096  # that may wait for the render worker; more are dropped
@@ -77,9 +80,9 @@ class LiveEngine:
         moment = time.perf_counter() if moment is None else moment
         self._wish(lambda: self._schedule(event, moment))
 
-    def turn(self, name: str, value: float) -> None:
-        """Set a knob."""
-        self.send(knob(0, name, value))
+    def turn(self, name: str, value: float, channel: int | None = None) -> None:
+        """Set a knob of the main instrument, or of a channel's own one."""
+        self.send(knob(0, name, value, channel))
 
     def panic(self) -> None:
         """Silence at once; the transport stops."""
@@ -93,8 +96,32 @@ class LiveEngine:
                 self.send(control(0, number, 0, channel))
 
     def load(self, instrument: Instrument) -> None:
-        """Swap the instrument, loaded and proved already."""
-        self._wish(lambda: self._synth.set_instrument(instrument))
+        """Swap the main instrument, loaded and proved already. Takes the time that its first sounds need."""
+        part = self._synth.new_part(instrument)
+        self._wish(lambda: self._synth.set_part(part))
+
+    def load_part(self, channel: int, instrument: Instrument | None) -> None:
+        """Give a channel (0-15) an instrument of its own; None takes it away, and the main one plays it again."""
+        part = None if instrument is None else self._synth.new_part(instrument)
+        self._wish(lambda: self._synth.set_part(part, channel))
+
+    def listen(self, sound: Samples, channel: int | None = None) -> dict[str, float]:
+        """Let the main instrument, or a channel's own, start from a sound (2, samples): the pad that was hit last
+        becomes as like it as can be, a song goes on from it. Returns the knobs that are turned for it.
+
+        Raises InstrumentError where the instrument cannot listen, or makes nothing of this sound."""
+        part = self._synth.part(channel)
+        bank, values = part.bank, dict[str, float]()
+        if isinstance(bank, PadsBank):
+            values = {name: value for name, value in bank.sliders_of(sound).items() if name in part.knobs}
+            for name, value in values.items():
+                self.send(knob(0, name, value, channel))
+        elif isinstance(bank, SongBank):
+            state = bank.begin(sound)
+            self._wish(lambda: bank.begin_from(state))
+        else:
+            raise InstrumentError(f"{part.instrument.title} plays notes: only pads and songs can start from a sound")
+        return values
 
     def open_score(self, score: Score | None) -> None:
         """Give the transport a score."""
@@ -307,7 +334,11 @@ class Foresight:
 
 
 def warm_up(instrument: Instrument) -> None:
-    """Play a chord unheard, so that the first note does not wait for memory and code to be fetched."""
+    """Play a chord unheard, so that the first note does not wait for memory and code to be fetched.
+
+    Pads and songs warm up as they make their first sounds."""
+    if instrument.kind != "keys":
+        return
     synth = Synth(instrument)
     synth.schedule(note_on(0, key, 64) for key in list(instrument.keys)[:: max(1, len(instrument.keys) // 8)])
     synth.schedule(note_off(20_000, key) for key in instrument.keys)  # late enough for every size of window

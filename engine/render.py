@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +21,15 @@ LONGEST_TAIL_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class RenderOptions:
-    """How a score is rendered. knobs: values by name; rate: of the file, None for the instrument's own."""
+    """How a score is rendered. knobs: values by name; rate: of the file, None for the instrument's own.
+
+    parts: instruments that channels (0-15) have of their own, and their knobs.
+    """
 
     knobs: Mapping[str, float]
     limiter: bool = True
     rate: int | None = None
+    parts: Mapping[int, tuple[Instrument, Mapping[str, float]]] = field(default_factory=dict)
 
 
 def render_blocks(
@@ -37,6 +41,9 @@ def render_blocks(
     """
     synth = Synth(instrument, limiter=options.limiter)
     synth.schedule(knob(0, name, value) for name, value in options.knobs.items())
+    for channel, (part, knobs) in options.parts.items():
+        synth.set_instrument(part, channel)
+        synth.schedule(knob(0, name, value, channel) for name, value in knobs.items())
     synth.schedule(score.events)
     delay = skip = synth.delay
     longest = score.length + round(LONGEST_TAIL_SECONDS * synth.sample_rate)

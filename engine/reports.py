@@ -51,7 +51,11 @@ class Tap:
 
 @dataclass(frozen=True, slots=True)
 class InstrumentInfo:
-    """What a window needs to know of the loaded instrument. source: the name or folder it was asked for by."""
+    """What a window needs to know of a loaded instrument.
+
+    source: the name or folder it was asked for by. codec: None where its network hears no two sines. pads: titles of
+    the keys from the first on, of pads and of a song's seeds.
+    """
 
     source: str
     name: str
@@ -60,7 +64,8 @@ class InstrumentInfo:
     keys: range
     knobs: tuple[str, ...]
     presets: Mapping[str, Mapping[str, float]]
-    codec: NnssCodec | ScoreCodec
+    codec: NnssCodec | ScoreCodec | None
+    pads: tuple[str, ...] = ()
 
 
 @quickly_pickled

@@ -24,13 +24,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.audio.files import read_audio
 from engine.audio.limiter import LOOKAHEAD
 from engine.audio.output import AudioOutput, Device, devices, rescan
 from engine.audio.recorder import Recorder
 from engine.audio.silent import SilentOutput
 from engine.description import SAMPLE_RATE
 from engine.errors import MidiPortError, MusicNNError, sentence
-from engine.instrument import prove
+from engine.instrument import check_part, prove
 from engine.knobs import KNOBS
 from engine.library import DEFAULT, folder_of, open_instrument
 from engine.live import Foresight, LiveEngine, warm_up
@@ -60,7 +61,7 @@ class Server:
 
     QUICK = ("event", "panic", "open_score", "set_score_options", "play", "pause", "stop", "seek", "tap", "record")
     DIRECT = ("map", "learn")
-    SLOW = ("load", "open_output", "rescan", "open_midi", "connect")
+    SLOW = ("load", "load_part", "listen", "open_output", "rescan", "open_midi", "connect")
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe, self._sending = pipe, threading.Lock()
@@ -170,11 +171,38 @@ class Server:
         for key, value in knobs.items():
             self._controllers.turned(key, value)
             self._engine.send(knob(0, key, value))
-        info = InstrumentInfo(
-            name, instrument.name, instrument.kind, instrument.title, instrument.keys, tuple(instrument.knobs),
-            {key: dict(values) for key, values in instrument.presets.items()}, instrument.model.codec,
-        )  # fmt: skip
-        self._send("instrument", info)
+        self._send("instrument", _info(name, instrument))
+
+    def _load_part(self, channel: int, name: str | None, knobs: Mapping[str, float]) -> None:
+        """Give a channel an instrument of its own, or none."""
+        if self._engine is None:
+            return
+        if name is None:
+            self._engine.load_part(channel, None)
+            self._send("part", channel, None)
+            return
+        self._send("busy", f"loading {name}")
+        prepare_thread()
+        instrument = _proved(name)
+        check_part(channel, instrument)
+        warm_up(instrument)
+        self._engine.load_part(channel, instrument)
+        for key, value in knobs.items():
+            self._engine.turn(key, value, channel)
+        self._send("part", channel, _info(name, instrument))
+
+    def _listen(self, path: Path, channel: int | None) -> None:
+        """Start from the player's own file: pads by their sliders, a song by its beginning."""
+        if self._engine is None:
+            return
+        self._send("busy", f"listening to {path.name}")
+        prepare_thread()
+        values = self._engine.listen(read_audio(path, SAMPLE_RATE), channel)
+        if channel is None:
+            self._send("knobs", values)
+        else:
+            self._send("part_knobs", channel, values)
+        self._say(f"{path.name} was heard: the next key starts from it", problem=False)
 
     def _begin(self, instrument: Instrument) -> None:
         engine = LiveEngine(instrument)
@@ -443,6 +471,14 @@ def _asleep() -> float:
         return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
     except (AttributeError, OSError):
         return 0.0
+
+
+def _info(source: str, instrument: Instrument) -> InstrumentInfo:
+    presets = {key: dict(values) for key, values in instrument.presets.items()}
+    return InstrumentInfo(
+        source, instrument.name, instrument.kind, instrument.title, instrument.keys, tuple(instrument.knobs), presets,
+        instrument.codec, instrument.pads,
+    )  # fmt: skip
 
 
 def _proved(name: str) -> Instrument:

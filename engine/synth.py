@@ -5,9 +5,9 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.audio.limiter import LOOKAHEAD, Limiter
 from engine.codec import Heard, Note
@@ -15,10 +15,12 @@ from engine.instrument import Instrument
 from engine.knobs import KNOBS, MASTER
 from engine.midi.channel import DRUM_CHANNEL, ChannelState, Release, Silence, Start
 from engine.midi.events import Event, Kind
+from engine.ramp import Ramp
 from engine.spectral import Samples
 from engine.units import db_to_gain
-from engine.voices.keys import AHEAD_FRAMES, KeysBank
-from engine.voices.models import Touch, channel_gains, soft_gain
+from engine.voices.bank import Bank, new_bank
+from engine.voices.keys import AHEAD_FRAMES
+from engine.voices.models import BinKeys, PartialKeys, Touch, channel_gains, soft_gain
 
 CHANNELS = 16
 SHORT_BLOCK = 300  # samples; there is no time to wait for anything in one
@@ -28,8 +30,19 @@ VIBRATO_HZ = 5.5
 VIBRATO_STEP = 64  # samples between two values of the vibrato
 
 
+@dataclass(slots=True, eq=False)
+class Part:
+    """An instrument as it is played: its voices, its knobs, its loudness."""
+
+    instrument: Instrument
+    bank: Bank
+    knobs: dict[str, float]
+    gain: Ramp
+
+
 class Synth:
-    """One instrument on sixteen channels. Not thread-safe: one thread calls everything.
+    """A main instrument on sixteen channels, and others on channels of their own. Not thread-safe: one thread calls
+    everything but `look_ahead`, `wait_for_events` and `new_part`.
 
     position: samples rendered so far; events are scheduled on this clock.
     """
@@ -39,12 +52,13 @@ class Synth:
     ) -> None:
         """live: `look_ahead` is called between blocks, or by another thread."""
         self._live = live
-        self.instrument = instrument
         self.sample_rate = instrument.sample_rate
         self.position = 0
         self._polyphony = polyphony
-        self._bank = self._new_bank(instrument)
-        self._leaving: list[KeysBank] = []
+        self._main = self.new_part(instrument)
+        self._own: dict[int, Part] = {}  # parts of channels
+        self._parts: tuple[Part, ...] = (self._main,)  # all of them; other threads read it
+        self._leaving: list[Part] = []
         self._limiter = Limiter(self.sample_rate) if limiter else None
         self._order = itertools.count()
         self._queue: list[tuple[int, int, Event]] = []
@@ -53,9 +67,8 @@ class Synth:
         self._foreseen: list[Event] = []
         numbers: itertools.count[int] = itertools.count()
         self._channels = [ChannelState(numbers) for _ in range(CHANNELS)]
-        self._where: dict[int, int] = {}
-        self._knobs = {name: KNOBS[name].default for name in (*MASTER, *instrument.knobs)}
-        self._gain = _Ramp(instrument.gain, round(VOLUME_RAMP_SECONDS * self.sample_rate))
+        self._where: dict[int, tuple[int, Part]] = {}  # channel and part of every note that sounds
+        self._volume = Ramp(1.0, round(VOLUME_RAMP_SECONDS * self.sample_rate))
         self._touch_all()
 
     @property
@@ -66,7 +79,7 @@ class Synth:
     @property
     def sounding(self) -> int:
         """How many voices sound."""
-        return self._bank.sounding + sum(bank.sounding for bank in self._leaving)
+        return sum(part.bank.sounding for part in (*self._parts, *self._leaving))
 
     @property
     def keys_down(self) -> frozenset[int]:
@@ -74,9 +87,18 @@ class Synth:
         return frozenset(key for channel in self._channels for key in channel.keys_down)
 
     @property
+    def instrument(self) -> Instrument:
+        """The main one."""
+        return self._main.instrument
+
+    @property
     def knobs(self) -> Mapping[str, float]:
-        """Values of all knobs as the synth plays them now."""
-        return self._knobs
+        """Values of all knobs of the main instrument as the synth plays them now."""
+        return self._main.knobs
+
+    def part(self, channel: int | None = None) -> Part:
+        """What plays a channel; the main part for None."""
+        return self._main if channel is None else self._own.get(channel, self._main)
 
     @property
     def limiting(self) -> float:
@@ -92,8 +114,9 @@ class Synth:
 
     def announce(self, event: Event) -> None:
         """An event will probably be scheduled soon: what a note begins with may be computed before it does."""
-        if event.kind is Kind.NOTE_ON and event.channel != DRUM_CHANNEL:
-            self._bank.announce(event.number, max(1.0, event.value * self._softened(event.channel)), event.channel)
+        if event.kind is Kind.NOTE_ON and self._plays(event.channel):
+            velocity = max(1.0, event.value * self._softened(event.channel))
+            self.part(event.channel).bank.announce(event.number, velocity, event.channel)
 
     def foresee(self, events: Sequence[Event]) -> None:
         """These events, timed on this clock and in order, will probably be scheduled when their time has come.
@@ -112,47 +135,71 @@ class Synth:
 
     def _foresee_releases(self, index: int) -> None:
         channel = self._channels[index].copy()
-        ends: dict[int, list[int]] = {}
+        ends: dict[tuple[int, Part], list[int]] = {}
         for event in self._foreseen:
             if event.channel == index:
                 for command in channel.apply(event):
                     if isinstance(command, Release) and command.note in self._where:
                         sample = max(event.sample, self._earliest.get(command.note, 0))
-                        ends.setdefault(sample, []).append(command.note)
-        for sample, notes in ends.items():
-            self._bank.expect(notes, sample - self.position)
+                        ends.setdefault((sample, self._where[command.note][1]), []).append(command.note)
+        for (sample, part), notes in ends.items():
+            part.bank.expect(notes, sample - self.position)
 
     def clear_schedule(self) -> None:
         """Forget every event that has not happened yet."""
         self._queue.clear()
 
-    def set_instrument(self, instrument: Instrument) -> None:
-        """Play another instrument of the same sample rate from now on; what sounds ends within a short fade."""
+    def set_instrument(self, instrument: Instrument | None, channel: int | None = None) -> None:
+        """Play another instrument from now on: on a channel of its own, or on all that have none. None takes a
+        channel's own one away. See `set_part`."""
+        self.set_part(None if instrument is None else self.new_part(instrument), channel)
+
+    def new_part(self, instrument: Instrument) -> Part:
+        """Make an instrument ready for `set_part`, which may take long and be done by any thread.
+
+        Raises ValueError where it has another sample rate."""
         if instrument.sample_rate != self.sample_rate:
             raise ValueError(f"the instrument runs at {instrument.sample_rate} Hz, the synth at {self.sample_rate}")
-        for number in list(self._where):
-            self._bank.silence(number)
-            self._forget(number)
-        self._leaving.append(self._bank)
-        self.instrument, self._bank = instrument, self._new_bank(instrument)
-        kept = {name: self._knobs[name] for name in MASTER}
-        self._knobs = {name: KNOBS[name].default for name in instrument.knobs} | kept
-        self._gain.go(instrument.gain * db_to_gain(self._knobs["volume"]))
+        knobs = {name: KNOBS[name].default for name in (*MASTER, *instrument.knobs)}
+        gain = Ramp(instrument.gain, round(VOLUME_RAMP_SECONDS * self.sample_rate))
+        return Part(instrument, new_bank(instrument, self._polyphony, live=self._live), knobs, gain)
+
+    def set_part(self, part: Part | None, channel: int | None = None) -> None:
+        """Play a part from now on; what sounds there ends within a short fade.
+
+        channel: where it is the only one; None is for all channels without one of their own. part: None takes a
+        channel's own part away, and the main one plays it again."""
+        leaving = self._main if channel is None else self._own.pop(channel, None)
+        for number, (index, playing) in list(self._where.items()):
+            if playing is leaving or index == channel:
+                playing.bank.silence(number)
+                self._forget(number)
+        if leaving is not None:
+            self._leaving.append(leaving)
+        if part is not None and channel is None:
+            part.knobs |= {name: self._main.knobs[name] for name in MASTER}
+            self._main = part
+        elif part is not None and channel is not None:
+            self._own[channel] = part
+        self._parts = (self._main, *self._own.values())
         self._touch_all()
 
     def render(self, samples: int) -> Samples:
         """The next samples, (samples, 2)."""
         out = np.zeros((2, samples), np.float32)
-        self._bank.patient = samples > SHORT_BLOCK
+        for part in self._parts:
+            part.bank.patient = samples > SHORT_BLOCK
         done = 0
         while done < samples:
             self._happen()
             count = min(samples - done, self._until_next())
-            part, ended = self._bank.render(count, samples - done)
-            for number in ended:
-                self._forget(number)
-            part += self._render_leaving(count)
-            out[:, done : done + count] = part * self._gain.next(count)
+            mix = self._render_leaving(count)
+            for part in self._parts:
+                sound, ended = part.bank.render(count, samples - done)
+                mix += sound * part.gain.next(count)
+                for number in ended:
+                    self._forget(number)
+            out[:, done : done + count] = mix * self._volume.next(count)
             done += count
             self.position += count
         if self._limiter:
@@ -160,51 +207,52 @@ class Synth:
         return np.ascontiguousarray(out.T)
 
     def look_ahead(self, frames: int = AHEAD_FRAMES, *, short: bool = False) -> bool:
-        """Compute a piece of the future, see `KeysBank.look_ahead`; the one method that any thread may call."""
-        return self._bank.look_ahead(frames, short=short)
+        """Compute a piece of every part's future, see `Bank.look_ahead`; return whether there was anything to do."""
+        busy = [part.bank.look_ahead(frames, short=short) for part in self._parts]  # none waits for another
+        return any(busy)
 
     def wait_for_events(self, seconds: float) -> None:
-        """Until there may be a new piece of the future to compute, but not longer than so long."""
-        self._bank.wait_for_events(seconds)
+        """Until there may be a new piece of the main part's future to compute, but not longer than so long."""
+        self._parts[0].bank.wait_for_events(seconds)
 
     def prepare(self, key: int) -> None:
         """Make the tables that a key needs, which the first note on it would wait for."""
         model = self.instrument.model
-        model.prepare(Note(key, 64), model.latent(Touch(np.zeros(1), 1.0, 1.0, dict(self._knobs))))
+        if isinstance(model, PartialKeys | BinKeys):
+            model.prepare(Note(key, 64), model.latent(Touch(np.zeros(1), 1.0, 1.0, dict(self.knobs))))
 
     @property
     def late(self) -> int:
-        """Changes of voices that were put off because they were not ready."""
-        return self._bank.late
+        """Changes of voices that were put off, or made otherwise, because they were not ready."""
+        return sum(part.bank.late for part in self._parts)
 
     def shed(self) -> bool:
         """End the oldest released note early; return whether there was one."""
-        number = self._bank.shed()
-        if number is not None:
-            self._forget(number)
-        return number is not None
+        for part in self._parts:
+            number = part.bank.shed()
+            if number is not None:
+                self._forget(number)
+                return True
+        return False
 
     def heard(self) -> tuple[Heard, ...]:
-        """What the network hears from now on, for display; see `engine.codec.two_sines`."""
-        return self._bank.heard()
+        """What the main part's network hears from now on, for display; see `engine.codec.two_sines`."""
+        return self._main.bank.heard()
 
-    def _render_leaving(self, count: int) -> Samples | float:
-        if not self._leaving:
-            return 0.0
-        total = np.sum([bank.render(count)[0] for bank in self._leaving], axis=0)
-        self._leaving = [bank for bank in self._leaving if bank.sounding]
-        return np.asarray(total, np.float32)
-
-    def _new_bank(self, instrument: Instrument) -> KeysBank:
-        return KeysBank(instrument.model, instrument.keys, self._polyphony, live=self._live)
+    def _render_leaving(self, count: int) -> Samples:
+        """What still sounds of parts that were taken away."""
+        mix = np.zeros((2, count), np.float32)
+        for part in self._leaving:
+            mix += part.bank.render(count)[0] * part.gain.next(count)
+        self._leaving = [part for part in self._leaving if part.bank.sounding]
+        return mix
 
     def _happen(self) -> None:
         """Everything that is due now."""
         while self._queue and self._queue[0][0] <= self.position:
             self._apply(heapq.heappop(self._queue)[2])
         while self._releases and self._releases[0][0] <= self.position:
-            number = heapq.heappop(self._releases)[1]
-            self._bank.release(number)
+            self._let_go(heapq.heappop(self._releases)[1])
         self._vibrate()
 
     def _until_next(self) -> int:
@@ -216,14 +264,22 @@ class Synth:
 
     def _apply(self, event: Event) -> None:
         if event.kind is Kind.KNOB:
-            self._turn(event.name, event.value)
+            self._turn(self.part(event.channel if event.number else None), event.name, event.value)
+            return
+        if event.kind is Kind.TEMPO:
+            for part in self._parts:
+                self._turn(part, "tempo", event.value)
             return
         if event.kind is Kind.PANIC:
             for index in range(CHANNELS):
                 self._apply_to(index, event)
             return
-        if event.channel != DRUM_CHANNEL:  # a keyed instrument is no drum kit
+        if self._plays(event.channel):
             self._apply_to(event.channel, event)
+
+    def _plays(self, channel: int) -> bool:
+        """Whether anything plays a channel: a keyed instrument or a song is no drum kit."""
+        return channel != DRUM_CHANNEL or self.part(channel).instrument.kind == "pads"
 
     def _apply_to(self, index: int, event: Event) -> None:
         channel = self._channels[index]
@@ -238,19 +294,21 @@ class Synth:
                 case Release(number):
                     self._release(number)
                 case Silence(number):
-                    self._bank.silence(number)
+                    if number in self._where:
+                        self._where[number][1].bank.silence(number)
                     self._forget(number)
 
     def _start(self, number: int, key: int, velocity: float, index: int) -> None:
         velocity = max(1.0, velocity * self._softened(index))
-        self._where[number] = index
+        part = self.part(index)
+        self._where[number] = index, part
         self._earliest[number] = self.position + round(MIN_NOTE_SECONDS * self.sample_rate)
-        for stolen in self._bank.start(number, key, velocity, index):
+        for stolen in part.bank.start(number, key, velocity, index):
             self._forget(stolen)
 
     def _softened(self, index: int) -> float:
         """Factor of a velocity under the soft pedal."""
-        gain = soft_gain(self._channels[index].soft, self._knobs)
+        gain = soft_gain(self._channels[index].soft, self.part(index).knobs)
         return gain if gain == 1 else float(gain**0.5)  # level grows with about the square of the velocity
 
     def _release(self, number: int) -> None:
@@ -258,23 +316,29 @@ class Synth:
         if earliest > self.position:
             heapq.heappush(self._releases, (earliest, number))
         else:
-            self._bank.release(number)
+            self._let_go(number)
+
+    def _let_go(self, number: int) -> None:
+        if number in self._where:
+            self._where[number][1].bank.release(number)
 
     def _forget(self, number: int) -> None:
-        index = self._where.pop(number, None)
+        place = self._where.pop(number, None)
         self._earliest.pop(number, None)
-        if index is not None:
-            self._channels[index].forget(number)
+        if place is not None:
+            self._channels[place[0]].forget(number)
 
-    def _turn(self, name: str, value: float) -> None:
+    def _turn(self, part: Part, name: str, value: float) -> None:
         """A knob has moved; one that this instrument does not have is left alone."""
-        if name not in self._knobs:
+        if name not in part.knobs:
             return
-        self._knobs[name] = KNOBS[name].clip(value)
-        if name == "volume":
-            self._gain.go(self.instrument.gain * db_to_gain(self._knobs[name]))
-        else:
+        part.knobs[name] = KNOBS[name].clip(value)
+        if name != "volume":
             self._touch_all()
+        elif part is self._main:
+            self._volume.go(db_to_gain(part.knobs[name]))
+        else:
+            part.gain.go(part.instrument.gain * db_to_gain(part.knobs[name]))
 
     def _touch_all(self) -> None:
         for index in range(CHANNELS):
@@ -284,10 +348,11 @@ class Synth:
         channel = self._channels[index]
         left, right = channel_gains(channel.gain, channel.pan)
         semitones = channel.bend_semitones + self._vibrato(channel)
-        self._bank.touch(index, left, right, semitones, dict(self._knobs))
+        part = self.part(index)
+        part.bank.touch(index, left, right, semitones, dict(part.knobs))
 
     def _vibrating(self) -> bool:
-        return self._bank.sounding > 0 and any(channel.vibrato_cents for channel in self._channels)
+        return self.sounding > 0 and any(channel.vibrato_cents for channel in self._channels)
 
     def _vibrato(self, channel: ChannelState) -> float:
         if not channel.vibrato_cents:
@@ -304,24 +369,3 @@ class Synth:
 
 def _how_it_sounds(channel: ChannelState) -> tuple[float, ...]:
     return channel.gain, channel.pan, channel.bend_semitones, channel.vibrato_cents
-
-
-class _Ramp:
-    """A gain that reaches its target in a straight line within a fixed number of samples."""
-
-    def __init__(self, value: float, samples: int) -> None:
-        self._value, self._target, self._step, self._samples = value, value, 0.0, samples
-
-    def go(self, target: float) -> None:
-        self._target = target
-        self._step = (target - self._value) / self._samples
-
-    def next(self, count: int) -> NDArray[np.float32] | float:
-        """Gain over the next samples."""
-        if self._value == self._target:
-            return self._value
-        path = self._value + self._step * np.arange(1, count + 1)
-        low, high = sorted((self._value, self._target))
-        path = np.clip(path, low, high)
-        self._value = self._target if path[-1] == self._target else float(path[-1])
-        return np.asarray(path, np.float32)

@@ -33,6 +33,7 @@ class Transport:
         # Keys as they sound, for (track, channel, key) of the score; None for a note that is not heard.
         self._sounding: dict[tuple[int, int, int], int | None] = {}
         self._struck: dict[tuple[int, int], int] = {}  # (channel, sounding key): the score's key that sounds there
+        self._beats: Event | None = None  # the score's tempo, as it was last given
         self._scout: Transport | None = None  # plays FORESEEN samples before this one
 
     @property
@@ -98,6 +99,8 @@ class Transport:
         A held note keeps the pitch that it began with; one of a track that is no longer heard ends.
         """
         place, self._scout = self._place(), None
+        if self._beats is not None and options.tempo != self.options.tempo:
+            self._pending.append(replace(self._beats, value=self._beats.value * options.tempo))
         self.options = options
         self._origin, self._elapsed = place, 0
         self._pending += self._muted()
@@ -203,6 +206,9 @@ class Transport:
     def _voiced(self, event: Event, track: int) -> list[Event]:
         """An event as it is heard. A note ends at the pitch that it began with, whatever has changed meanwhile."""
         place = track, event.channel, event.number
+        if event.kind is Kind.TEMPO:
+            self._beats = event
+            return [replace(event, value=event.value * self.options.tempo)]
         if event.kind is Kind.NOTE_ON:
             moved = self._moved(event) if self.options.hears(track) else None
             key = moved.number if moved is not None else None
@@ -248,7 +254,8 @@ class Transport:
 
     def _chased(self) -> list[Event]:
         """What holds at the place: controllers, then the notes that are held there."""
-        controls, held = self._chase.at(-(-self._place() // UNIT))
+        chased, held = self._chase.at(-(-self._place() // UNIT))
+        controls = [voiced for event in chased for voiced in self._voiced(event, -1)]
         return [*controls, *(event for place, note in held.items() for event in self._voiced(note, place[0]))]
 
 

@@ -38,6 +38,10 @@ def build_parser() -> argparse.ArgumentParser:
     render.add_argument("--instrument", default="piano", metavar="NAME", help="name or folder (default piano)")
     render.add_argument("--knob", action="append", default=[], metavar="NAME=VALUE", help="set a knob; repeatable")
     render.add_argument("--preset", metavar="NAME", help="a named place of the latent knobs")
+    render.add_argument(
+        "--part", action="append", default=[], metavar="CHANNEL=NAME",
+        help="an instrument for one channel (1-16) alone; channel 10 has drums; repeatable",
+    )  # fmt: skip
     render.add_argument("--rate", type=int, metavar="HZ", help="sample rate of the file (default 44100)")
     render.add_argument("--no-limiter", action="store_true", help="leave peaks as they are")
     render.set_defaults(run=_render)
@@ -133,13 +137,27 @@ def _render(arguments: argparse.Namespace) -> int:
     score = read_score(arguments.input, instrument.sample_rate)
     for warning in score.warnings:
         print(f"musicnn: {arguments.input.name}: {warning}", file=sys.stderr)
-    options = RenderOptions(knobs, limiter=not arguments.no_limiter, rate=arguments.rate)
+    parts = dict(_part(text) for text in arguments.part)
+    options = RenderOptions(knobs, limiter=not arguments.no_limiter, rate=arguments.rate, parts=parts)
     bar = _Bar(f"{arguments.input.name} -> {arguments.output.name}")
     try:
         render_file(score, instrument, arguments.output, options, bar.show)
     finally:
         bar.end()
     return 0
+
+
+def _part(text: str) -> tuple[int, tuple[Instrument, dict[str, float]]]:
+    """The channel, from 0 on, and the instrument that "CHANNEL=NAME" says."""
+    from engine.instrument import check_part  # noqa: PLC0415
+    from engine.library import open_instrument  # noqa: PLC0415
+
+    number, _, name = text.partition("=")
+    if not name or not number.isdecimal() or not 1 <= int(number) <= 16:
+        raise MusicNNError(f"--part needs a channel in 1..16, '=' and an instrument, not {text!r}")
+    channel, instrument = int(number) - 1, open_instrument(name)
+    check_part(channel, instrument)
+    return channel, (instrument, {})
 
 
 def _preset(instrument: Instrument, name: str) -> dict[str, float]:

@@ -246,7 +246,8 @@ class Session(Editing):
         self._export_path = path
         self.settings.export_folder = str(path.parent)
         score, source = arranged(self.score, self.score_options), self.instrument.source
-        self._export = Export(score, source, path, self.knobs, self.export_progress.emit, self._exported)
+        parts = {self.tracks[track].channel: (part, dict[str, float]()) for track, part in self.parts.items()}
+        self._export = Export(score, source, path, self.knobs, self.export_progress.emit, self._exported, parts)
 
     def cancel_export(self) -> None:
         """End a running export; nothing is left of it."""

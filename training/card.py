@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PICTURE = "spectrogram.png"
+SAID = ("vae", "gan", "raw", "beat", "lstm-gan", "seed")  # options that are not the recipe's first choice
 PICTURE_SECONDS = 12.0  # more would hide what a second holds
 FIGURES = ("logmel_l1_db", "mss_db", "convergence", "null_snr_db", "pitch_cents")
 
@@ -25,7 +26,8 @@ def write_card(title: str, metadata: Mapping[str, Any], results: Sequence[Mappin
         f"- Licence: {metadata.get('licence', 'unknown')}", f"- Recipe: `{_recipe(training)}`", "",
     ]  # fmt: skip
     if results:
-        lines += ["## Figures against the teacher", "", "Reproduce with `musicnn evaluate` (`--help` names each).", ""]
+        beside = "the data" if "data" in training else "the teacher"
+        lines += [f"## Figures against {beside}", "", "Reproduce with `musicnn evaluate` (`--help` names each).", ""]
         files = [row for row in results if "file" in row]
         if files:
             lines += ["| file | " + " | ".join(FIGURES) + " | bands within |", "|---" * (len(FIGURES) + 2) + "|"]
@@ -33,9 +35,11 @@ def write_card(title: str, metadata: Mapping[str, Any], results: Sequence[Mappin
         lines += [line for row in results if "file" not in row for line in _section(row)]
     if any("file" in row or "timbres" in row for row in results):
         lines += [f"![teacher, network, difference]({PICTURE})", ""]
+    if any("folder" in row for row in results):
+        lines += [f"![data, network]({PICTURE})", ""]
     lines += ["## How it was fitted", "", *(f"- {name}: {value}" for name, value in shown.items())]
     held_out = ", ".join(f"{name} {value:.3g}" for name, value in training.get("held_out", {}).items())
-    lines += [f"- held-out notes while fitting: {held_out}", "", "![loss](loss.png)", ""]
+    lines += [f"- held-out data while fitting: {held_out}", "", "![loss](loss.png)", ""]
     lines += ["```json", json.dumps(training.get("config", {}), indent=1), "```", ""]
     return "\n".join(lines)
 
@@ -43,6 +47,8 @@ def write_card(title: str, metadata: Mapping[str, Any], results: Sequence[Mappin
 def _recipe(training: Mapping[str, Any]) -> str:
     program = training.get("program")
     program = f" --program {program}" if isinstance(program, int) and program >= 0 else ""
+    program += " FOLDER" if "data" in training else ""
+    program += "".join(f" --{name} {training[name]}" for name in ("model", "preset") if training.get(name) in SAID)
     precision = training.get("config", {}).get("precision")
     return (
         f"musicnn train {training.get('recipe', '?')}{program} --steps {training.get('steps', '?')} "
@@ -66,6 +72,8 @@ def _section(row: Mapping[str, Any]) -> list[str]:
             f"| {timbre} | " + " | ".join(f"{r[name]:.3g}" for name in names) + " |" for timbre, r in rows.items()
         ]
         return [*lines, ""]
+    if "folder" in row:
+        return [*(f"- {name}: {_text(value)}" for name, value in row.items()), ""]
     title = "Single notes" if "notes" in row else "Every key" if "keys" in row else "The space of timbres"
     return [f"{title}:", "", *(f"- {name}: {_text(value)}" for name, value in row.items() if name != "keys"), ""]
 
@@ -100,6 +108,26 @@ def draw_spectrograms(
         axes.set_ylabel("kHz")
         axes.set_ylim(0, 16)
     rows[-1].set_xlabel("seconds")
+    figure.suptitle(title, fontsize=10, wrap=True)
+    figure.savefig(path, dpi=80)
+
+
+def draw_pair(made: NDArray[np.float32], data: NDArray[np.float32], path: Path, sample_rate: int, title: str) -> None:
+    """Draw sounds (samples,) of the data and of the network, one over the other, into a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(11, 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, signal, name in zip(figure.subplots(2, 1), (data, made), ("data", "network"), strict=True):
+        level = _spectrogram(signal)
+        extent = (0, len(signal) / sample_rate, 0, sample_rate / 2000)
+        top = level.max()
+        axes.imshow(level, origin="lower", aspect="auto", extent=extent, vmin=top - 80, vmax=top, cmap="magma")
+        axes.set_title(name, fontsize=10)
+        axes.set_ylabel("kHz")
+        axes.set_ylim(0, 16)
+    figure.supxlabel("seconds", fontsize=10)
     figure.suptitle(title, fontsize=10, wrap=True)
     figure.savefig(path, dpi=80)
 

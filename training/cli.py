@@ -8,14 +8,12 @@ import datetime
 import json
 import math
 import shutil
-import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import platformdirs
 import torch
 from safetensors import SafetensorError
 
@@ -24,73 +22,66 @@ from engine.instrument import CARD_FILE, Instrument, save_instrument
 from engine.knobs import parse_settings
 from engine.library import folder_of, open_instrument, user_folder
 from training.card import PICTURE, PICTURE_SECONDS, draw_spectrograms, write_card
-from training.fit import FitConfig, Progress, Task, choose_device, choose_precision, fit
-from training.teacher import find_soundfont, soundfont_tag
-
-LICENCE = "Apache-2.0"
-
-
-class _Fittable(Task, Protocol):
-    def instrument(self, name: str, title: str, metadata: Mapping[str, object]) -> Instrument:
-        """The instrument as it is fitted so far."""
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A prepared fitting: the task, what it is called, and what its card says of it."""
-
-    task: _Fittable
-    description: str
-    program: int
-    config: dict[str, Any]
-    learning_rate: float
-
-
-def say(text: str) -> None:
-    """Progress, to standard error: standard output is for results."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def cache_folder() -> Path:
-    """Where rendered and analysed notes are kept between runs."""
-    return Path(platformdirs.user_cache_dir("musicnn", appauthor=False))
+from training.cli_generate import add_generators, add_study, evaluate_on_folder
+from training.fit import FitConfig, Progress, choose_device, choose_precision, fit
+from training.options import (
+    Job,
+    add_common,
+    add_precision,
+    add_program,
+    cache_folder,
+    cache_of,
+    reason_of,
+    sampled,
+    say,
+)  # fmt: skip
 
 
 def add_parsers(commands: Any) -> None:
-    """Add `train` and `evaluate` to the program's commands."""
-    train = commands.add_parser(
+    """Add `train`, `evaluate` and `study` to the program's commands."""
+    parser = commands.add_parser(
         "train", help="fit an instrument", description="Fit an instrument. The recipe says from what and how."
     )
-    recipes = train.add_subparsers(dest="recipe", required=True, metavar="RECIPE")
+    recipes = parser.add_subparsers(dest="recipe", required=True, metavar="RECIPE")
+    _add_keyed(recipes)
+    add_generators(recipes, train)
+    _add_evaluate(commands)
+    add_study(commands)
+
+
+def _add_keyed(recipes: Any) -> None:
     keys = recipes.add_parser(
         "keys",
         help="a keyed instrument from a sampler: partials, all velocities, live",
         description="Fit a keyed instrument to one program of a General MIDI SoundFont.",
     )
-    _add_common(keys, "keys")
+    add_common(keys, "keys")
+    add_program(keys)
     keys.add_argument("--first-key", type=int, default=21, metavar="KEY", help="lowest MIDI key (default 21)")
     keys.add_argument("--last-key", type=int, default=108, metavar="KEY", help="highest MIDI key (default 108)")
     keys.add_argument("--hidden", type=int, default=256, help="cells in each direction of each layer (default 256)")
     keys.add_argument("--cell", choices=("lstm", "gru"), default="lstm", help="kind of recurrent cell (default lstm)")
-    _add_precision(keys)
-    keys.set_defaults(run=_train, prepare=_prepare_keys)
+    add_precision(keys)
+    keys.set_defaults(run=train, prepare=_prepare_keys)
     morph = recipes.add_parser(
         "morph",
         help="many timbres in one network, and the space between them",
         description="Fit one network to many General MIDI programs; latent knobs move between them.",
     )
-    _add_common(morph, "morph")
+    add_common(morph, "morph")
+    add_program(morph)
     morph.add_argument("--timbres", metavar="PROGRAM,...", help="General MIDI programs (default: 22 of all families)")
     morph.add_argument("--dims", type=int, default=8, help="dimensions of the space (default 8)")
     morph.add_argument("--hidden", type=int, default=256, help="cells in each direction of each layer (default 256)")
-    _add_precision(morph)
-    morph.set_defaults(run=_train, prepare=_prepare_morph)
+    add_precision(morph)
+    morph.set_defaults(run=train, prepare=_prepare_morph)
     nnss = recipes.add_parser(
         "nnss",
         help="Neural Spectral Synthesis as its author described it",
         description="Fit nnss: two sines in, complex bins out. --preset seed takes the original's settings.",
     )
-    _add_common(nnss, "nnss")
+    add_common(nnss, "nnss")
+    add_program(nnss)
     nnss.add_argument("--preset", choices=("live", "seed"), default="live", help="settings to begin with")
     nnss.add_argument("--hidden", type=int, help="cells in each direction of each layer")
     nnss.add_argument("--layers", type=int, help="recurrent layers")
@@ -102,14 +93,18 @@ def add_parsers(commands: Any) -> None:
     nnss.add_argument("--oversampling", type=int, help="times 44.1 kHz")
     nnss.add_argument("--power", type=float, help="of the magnitudes")
     nnss.add_argument("--context", type=int, help="frames of look-ahead; 0: the whole note, not playable live")
-    nnss.set_defaults(run=_train, prepare=_prepare_nnss)
+    nnss.set_defaults(run=train, prepare=_prepare_nnss)
+
+
+def _add_evaluate(commands: Any) -> None:
     evaluate = commands.add_parser(
         "evaluate",
         help="measure an instrument against its teacher",
         description="Render MIDI files with an instrument and with the sampler that it learned from, and compare.",
     )
     evaluate.add_argument("instrument", metavar="INSTRUMENT", help="name of an instrument, or a folder")
-    evaluate.add_argument("files", nargs="*", type=Path, metavar="FILE.mid", help="scores to compare on")
+    evaluate.add_argument("files", nargs="*", type=Path, metavar="FILE.mid",
+                          help="scores to compare on; for pads and songs their folder of audio")  # fmt: skip
     evaluate.add_argument("--keys", action="store_true", help="also every key for itself: pitch, onset, attack")
     evaluate.add_argument("--notes", type=int, default=0, metavar="N", help="also N random single notes")
     evaluate.add_argument("--timbres", type=int, default=0, metavar="N", help="also N notes of every learned timbre")
@@ -118,37 +113,16 @@ def add_parsers(commands: Any) -> None:
     evaluate.add_argument("--knob", action="append", default=[], metavar="NAME=VALUE",
                           help="measure with a knob turned: what a part of the sound adds")  # fmt: skip
     evaluate.add_argument("--card", action="store_true", help="write the figures and a picture into its model card")
+    evaluate.add_argument("--cache", type=Path, metavar="FOLDER", help="decoded audio (default: your cache folder)")
     evaluate.add_argument("--json", action="store_true", help="print JSON")
     evaluate.set_defaults(run=_evaluate)
 
 
-def _add_common(parser: argparse.ArgumentParser, name: str) -> None:
-    parser.add_argument("--name", default=name, help=f"folder name of the instrument (default {name})")
-    parser.add_argument("--title", help="how it is shown (default: the name)")
-    parser.add_argument("--program", type=int, default=0, help="General MIDI program, 0-127 (default 0, piano)")
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--minutes", type=float, help="time to fit (default 60)")
-    length.add_argument("--steps", type=int, help="steps to fit, instead of a time")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the instrument goes (default: your own)")
-    parser.add_argument("--run", type=Path, dest="run_folder", metavar="FOLDER",
-                        help="checkpoints and loss curve; an interrupted run goes on there")  # fmt: skip
-    parser.add_argument("--cache", type=Path, metavar="FOLDER", help="rendered notes (default: your cache folder)")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
-    parser.add_argument("--learning-rate", type=float, help="at its highest")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
-    parser.add_argument("--licence", default=LICENCE, help=f"of the instrument (default {LICENCE})")
-    parser.add_argument("--author", default="MusicNN", help="whose instrument it is")
-
-
-def _add_precision(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--precision", default="auto", metavar="TYPE",
-                        help="float32, bfloat16 (faster where the processor can), or auto (default)")  # fmt: skip
-
-
-def _train(arguments: argparse.Namespace) -> int:
+def train(arguments: argparse.Namespace) -> int:
+    """Fit what a recipe prepares, and save it."""
     device, reason = choose_device(arguments.device)
     say(reason)
-    if not 0 <= arguments.program <= 127:
+    if not 0 <= getattr(arguments, "program", 0) <= 127:
         raise MusicNNError(f"program {arguments.program} is not in 0..127")
     torch.manual_seed(arguments.seed)
     torch.set_flush_denormal(True)
@@ -156,33 +130,34 @@ def _train(arguments: argparse.Namespace) -> int:
         minutes = 60.0 if arguments.minutes is None and arguments.steps is None else arguments.minutes
         given = {} if arguments.learning_rate is None else {"learning_rate": arguments.learning_rate}
         config = FitConfig(steps=arguments.steps, minutes=minutes, seed=arguments.seed, **given)
-        job: _Job = arguments.prepare(arguments, device)
+        job: Job = arguments.prepare(arguments, device)
+        config = replace(config, betas=job.betas, optimiser=job.optimiser)
         config = config if given else replace(config, learning_rate=job.learning_rate)
     except ValueError as error:
         raise MusicNNError(str(error)) from error
     except (OSError, SafetensorError) as error:
-        raise MusicNNError(f"{_cache(arguments)} cannot be used for data: {_reason(error)}") from error
+        raise MusicNNError(f"{cache_of(arguments)} cannot be used for data: {reason_of(error)}") from error
     run = arguments.run_folder or cache_folder() / "runs" / arguments.name
     say(f"checkpoints and loss curve in {run}")
-    said = {"recipe": arguments.recipe, "seed": arguments.seed, "teacher": soundfont_tag(), "config": job.config}
+    said = {"recipe": arguments.recipe, "seed": arguments.seed, **job.tag, "config": job.config}
     try:
         progress = fit(job.task, run, config, say, json.dumps(said, sort_keys=True))
     except KeyboardInterrupt:
         say(f"stopped; the same command goes on from {run}")
         return 130
     except (OSError, SafetensorError) as error:
-        raise MusicNNError(f"{run} cannot be written: {_reason(error)}") from error
+        raise MusicNNError(f"{run} cannot be written: {reason_of(error)}") from error
     folder = _save(arguments, job, config, progress, run, str(device))
     say(f"saved {folder}")
     return 0
 
 
 def _save(
-    arguments: argparse.Namespace, job: _Job, config: FitConfig, progress: Progress, run: Path, device: str
+    arguments: argparse.Namespace, job: Job, config: FitConfig, progress: Progress, run: Path, device: str
 ) -> Path:
     held_out = progress.figures[-1][1] if progress.figures else {}
     training = {
-        "recipe": arguments.recipe, "teacher": f"FluidSynth, {find_soundfont().name}, dry", "program": job.program,
+        "recipe": arguments.recipe, **job.source,
         "seed": arguments.seed, "steps": progress.step, "minutes": round(progress.seconds / 60, 1), "device": device,
         "learning_rate": config.learning_rate, "held_out": held_out, "config": job.config,
     }  # fmt: skip
@@ -197,20 +172,11 @@ def _save(
         save_instrument(instrument, folder, write_card(title, metadata, []))
         shutil.copyfile(run / "loss.png", folder / "loss.png")
     except (OSError, SafetensorError) as error:
-        raise MusicNNError(f"{folder} cannot be written: {_reason(error)}") from error
+        raise MusicNNError(f"{folder} cannot be written: {reason_of(error)}") from error
     return folder
 
 
-def _cache(arguments: argparse.Namespace) -> Path:
-    folder: Path = arguments.cache or cache_folder()
-    return folder
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
-
-
-def _prepare_keys(arguments: argparse.Namespace, device: torch.device) -> _Job:
+def _prepare_keys(arguments: argparse.Namespace, device: torch.device) -> Job:
     from training.notes import NotesConfig, make_notes  # noqa: PLC0415  # --help should not wait for librosa
     from training.recipes.keys import KeysConfig, KeysTask  # noqa: PLC0415
 
@@ -224,14 +190,16 @@ def _prepare_keys(arguments: argparse.Namespace, device: torch.device) -> _Job:
     config = KeysConfig(
         notes=notes, front=arguments.hidden, hidden=arguments.hidden, cell=arguments.cell, precision=precision
     )
-    data, exponent = make_notes(notes, _cache(arguments), say)
+    data, exponent = make_notes(notes, cache_of(arguments), say)
     null = sum(key.null_db for key in data) / len(data)
     say(f"{sum(len(key.notes) for key in data)} notes of {len(data)} keys; the analysis alone nulls at {null:.1f} dB")
     description = f"General MIDI program {arguments.program} of FluidR3, written by a network note by note."
-    return _Job(KeysTask(config, data, exponent, device), description, arguments.program, config.to_json(), 3e-3)
+    return Job(
+        KeysTask(config, data, exponent, device), description, config.to_json(), 3e-3, **sampled(arguments.program)
+    )
 
 
-def _prepare_morph(arguments: argparse.Namespace, device: torch.device) -> _Job:
+def _prepare_morph(arguments: argparse.Namespace, device: torch.device) -> Job:
     from training.recipes.morph import MorphConfig, MorphTask  # noqa: PLC0415
     from training.timbres import PROGRAMS, TimbresConfig, make_timbres  # noqa: PLC0415
 
@@ -251,14 +219,14 @@ def _prepare_morph(arguments: argparse.Namespace, device: torch.device) -> _Job:
     config = MorphConfig(
         timbres=timbres, dims=arguments.dims, front=arguments.hidden, hidden=arguments.hidden, precision=precision
     )
-    data = make_timbres(timbres, _cache(arguments), say)
+    data = make_timbres(timbres, cache_of(arguments), say)
     null = sum(key.null_db for key in data) / len(data)
     say(f"{len(data)} keys of {len(programs)} timbres; the analysis alone nulls at {null:.1f} dB")
     description = "Many timbres of FluidR3 in one network, and everything that lies between them."
-    return _Job(MorphTask(config, data, device), description, -1, config.to_json(), 3e-3)
+    return Job(MorphTask(config, data, device), description, config.to_json(), 3e-3, **sampled(-1))
 
 
-def _prepare_nnss(arguments: argparse.Namespace, device: torch.device) -> _Job:
+def _prepare_nnss(arguments: argparse.Namespace, device: torch.device) -> Job:
     from training.recipes.nnss import PRESETS, NnssTask  # noqa: PLC0415
 
     config = replace(PRESETS[arguments.preset], program=arguments.program)
@@ -268,15 +236,23 @@ def _prepare_nnss(arguments: argparse.Namespace, device: torch.device) -> _Job:
     if arguments.bins is None:  # a shorter frame has fewer
         config = replace(config, bins=min(config.bins, max(1, config.length * config.oversampling // 2)))
     description = "Neural Spectral Synthesis: two sines in, complex spectrum bins out."
-    return _Job(NnssTask(config, device), description, arguments.program, config.to_json(), config.learning_rate)
+    return Job(
+        NnssTask(config, device), description, config.to_json(), config.learning_rate, **sampled(arguments.program)
+    )
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    if any(path.is_dir() for path in arguments.files):
+        return evaluate_on_folder(arguments)
     beside_teacher = bool(arguments.files or arguments.keys or arguments.notes)
     space = bool(arguments.timbres or arguments.axes or arguments.points)
     if not beside_teacher and not space:
         raise MusicNNError("nothing to evaluate: name MIDI files, or ask for --keys or --notes N")
     instrument = open_instrument(arguments.instrument)
+    if instrument.kind != "keys":
+        raise MusicNNError(
+            f"{instrument.name} is measured against a folder of audio: name the one that it learned from"
+        )
     if space and not instrument.presets:
         raise MusicNNError(f"{instrument.name} has one timbre: --timbres, --axes and --points are for many")
     if arguments.knob and arguments.card:

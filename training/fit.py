@@ -49,7 +49,10 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How long and how fast. Exactly one of `steps` and `minutes` sets the length; resumed time counts."""
+    """How long and how fast. Exactly one of `steps` and `minutes` sets the length; resumed time counts.
+
+    betas: of Adam; adversaries want a shorter memory. optimiser: adam or rmsprop.
+    """
 
     steps: int | None = None
     minutes: float | None = None
@@ -57,6 +60,8 @@ class FitConfig:
     final_rate: float = 0.01  # of learning_rate, at the end of a half cosine
     warmup: int = 200
     clip: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    optimiser: str = "adam"
     seed: int = 0
     checkpoint_seconds: float = 120.0
     validate_seconds: float = 900.0
@@ -136,7 +141,7 @@ def fit(
     checkpoint is kept then. A KeyboardInterrupt saves before it is passed on.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    optimiser = torch.optim.Adam(task.model.parameters(), lr=config.learning_rate)
+    optimiser = _optimiser(task.model, config)
     rng = np.random.default_rng(config.seed)
     progress = Progress(settings=settings)
     if (folder / CHECKPOINT).exists():
@@ -151,6 +156,13 @@ def fit(
             _save(folder / CHECKPOINT, task.model, optimiser, rng, progress)
         draw_curve(progress, folder / "loss.png")
     return progress
+
+
+def _optimiser(model: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
+    weights = [value for value in model.parameters() if value.requires_grad]
+    if config.optimiser == "rmsprop":
+        return torch.optim.RMSprop(weights, lr=config.learning_rate)
+    return torch.optim.Adam(weights, lr=config.learning_rate, betas=config.betas)
 
 
 def _run(

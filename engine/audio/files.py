@@ -1,4 +1,4 @@
-"""Audio files out: 24-bit WAV or FLAC, written as it comes, whole or not at all."""
+"""Audio files: read at the engine's rate; written as 24-bit WAV or FLAC as it comes, whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,13 +12,35 @@ import numpy as np
 import soundfile
 import soxr
 
-from engine.errors import OutputFileError
+from engine.errors import InputFileError, OutputFileError
 from engine.spectral import Samples
 
 SUFFIXES = {".wav": "WAV", ".flac": "FLAC"}
 SUBTYPE = "PCM_24"
 LEAST_FREE_BYTES = 1_000_000
 RATES = range(8_000, 192_001)
+LONGEST_SECONDS = 120.0  # that are read of a file
+
+
+def read_audio(path: Path | str, sample_rate: int) -> Samples:
+    """The first LONGEST_SECONDS of a sound file (wav, flac, ogg, mp3 ...) as (2, samples) at a rate.
+
+    Mono is put on both sides; of more than two channels the first two are taken. Raises InputFileError for what is
+    missing, no sound file, broken, empty or silent.
+    """
+    path = Path(path)
+    try:
+        with soundfile.SoundFile(path) as file:
+            rate = file.samplerate
+            sound = file.read(round(LONGEST_SECONDS * rate), dtype="float32", always_2d=True)
+    except (OSError, soundfile.LibsndfileError, RuntimeError, ValueError, MemoryError) as error:
+        reason = "there is no such file" if not path.is_file() else "it is no sound file, or it is broken"
+        raise InputFileError(f"{path.name} cannot be heard: {reason}") from error
+    if not len(sound) or not np.isfinite(sound).all() or not sound.any():
+        raise InputFileError(f"{path.name} cannot be heard: there is no sound in it")
+    if rate != sample_rate:
+        sound = soxr.resample(sound, rate, sample_rate)
+    return np.ascontiguousarray(sound[:, [0, min(1, sound.shape[1] - 1)]].T, np.float32)
 
 
 class AudioWriter:

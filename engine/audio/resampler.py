@@ -30,7 +30,7 @@ class Resampler:
         if min(from_rate, to_rate) <= 0 or self._up > MAX_PHASES:
             raise ValueError(f"no way from {from_rate} to {to_rate} Hz")
         self._taps = 2 * round(TAPS / 2 * max(1.0, from_rate / to_rate))
-        self._filters = _phases(self._up, self._taps, min(1.0, to_rate / from_rate))
+        self._filters = phases(self._up, self._taps, min(1.0, to_rate / from_rate))
         self._waiting = np.zeros((self._taps - 1, channels), np.float32)
         self._next = 0  # of the next output sample, in 1 / up input samples from the first waiting one on
 
@@ -63,8 +63,8 @@ class Resampler:
         return np.asarray(np.matmul(windows, self._filters[phase][:, :, None])[:, :, 0], np.float32)
 
 
-def _phases(up: int, taps: int, edge: float) -> NDArray[np.float32]:
-    """Filters (up, taps): phase p gives the signal p / up samples after the tap in the middle."""
+def phases(up: int, taps: int, edge: float) -> NDArray[np.float32]:
+    """Lowpass filters (up, taps): phase p gives the signal p / up samples after the tap in the middle."""
     distance = np.arange(taps)[None] - (taps // 2 - 1) - np.arange(up)[:, None] / up
     inside = np.clip(1 - (2 * distance / taps) ** 2, 0, None)
     window = np.i0(KAISER_BETA * np.sqrt(inside)) / np.i0(KAISER_BETA)

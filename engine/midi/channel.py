@@ -134,7 +134,7 @@ class ChannelState:
                 self.program = event.number
             case Kind.PANIC:
                 return self._panic()
-            case Kind.KNOB:
+            case Kind.KNOB | Kind.TEMPO:
                 pass
         return []
 

@@ -17,6 +17,7 @@ class Kind(Enum):
     PRESSURE = "channel pressure"
     BEND = "pitch bend"
     KNOB = "knob"
+    TEMPO = "tempo"
     PANIC = "panic"
 
 
@@ -36,7 +37,8 @@ SPECS: dict[Kind, tuple[Range, Range]] = {
     Kind.PROGRAM: (Range(0, 127), Range(0, 0)),
     Kind.PRESSURE: (Range(0, 0), Range(0, 127)),
     Kind.BEND: (Range(0, 0), Range(-8192, 8191)),
-    Kind.KNOB: (Range(0, 0), Range(float("-inf"), float("inf"))),
+    Kind.KNOB: (Range(0, 1), Range(float("-inf"), float("inf"))),
+    Kind.TEMPO: (Range(0, 0), Range(0, 60_000_000)),
     Kind.PANIC: (Range(0, 0), Range(0, 0)),
 }
 
@@ -46,8 +48,9 @@ class Event:
     """Something that happens at a sample of the engine's clock.
 
     sample: time in samples at the engine's rate, from the start of the stream or score.
-    number: key, controller or program, 0-127; 0 where the kind has none.
-    value: velocity, controller value, pressure (0-127), bend (-8192..8191) or a knob's value in its own unit.
+    number: key, controller or program, 0-127; 1 for a knob of the channel's own instrument; 0 where the kind has none.
+    value: velocity, controller value, pressure (0-127), bend (-8192..8191), quarter notes a minute, or a knob's value
+    in its own unit.
     name: the knob's name, empty for every other kind.
     """
 
@@ -94,9 +97,16 @@ def bend(sample: int, value: float, channel: int = 0) -> Event:
     return Event(sample, Kind.BEND, channel, 0, value)
 
 
-def knob(sample: int, name: str, value: float) -> Event:
-    """A knob of the instrument moves to a value in its own unit."""
-    return Event(sample, Kind.KNOB, 0, 0, value, name)
+def knob(sample: int, name: str, value: float, channel: int | None = None) -> Event:
+    """A knob moves to a value in its own unit: of the main instrument, or of the one that a channel has of its own."""
+    if channel is None:
+        return Event(sample, Kind.KNOB, 0, 0, value, name)
+    return Event(sample, Kind.KNOB, channel, 1, value, name)
+
+
+def tempo(sample: int, bpm: float) -> Event:
+    """From now on the score has so many quarter notes a minute."""
+    return Event(sample, Kind.TEMPO, 0, 0, bpm)
 
 
 def panic(sample: int) -> Event:

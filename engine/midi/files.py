@@ -20,9 +20,10 @@ import mido
 from mido.midifiles.meta import KeySignatureError
 
 from engine.errors import InputFileError
-from engine.midi.events import Event, Kind, from_mido, note_off
+from engine.midi.events import Event, Kind, from_mido, note_off, tempo
 
 DEFAULT_TEMPO = 500_000  # microseconds a quarter note, 120 beats a minute
+MICROSECONDS = 60_000_000  # in a minute
 MAX_BYTES = 20_000_000
 MAX_SECONDS = 6 * 3600.0
 _BROKEN = (OSError, EOFError, ValueError, LookupError, TypeError, KeySignatureError)
@@ -79,7 +80,7 @@ class Score:
 
     def without_channel(self, channel: int) -> Score:
         """The same score without the events of one channel."""
-        kept = [event.channel != channel for event in self.events]
+        kept = [event.channel != channel or event.kind is Kind.TEMPO for event in self.events]
         return replace(self, events=tuple(compress(self.events, kept)), track_of=tuple(compress(self.track_of, kept)))
 
 
@@ -105,6 +106,8 @@ class _Reader:
                     self.warnings["a tempo of 0 was ignored"] += 1
                 else:
                     clock.change(tick, message.tempo)
+                    beats = MICROSECONDS / message.tempo
+                    self.events.append((tempo(round(seconds * self.sample_rate), beats), track))
             elif message.type == "track_name":
                 self.names.setdefault(track, message.name.strip())
                 self.title = self.title or message.name.strip()

@@ -30,9 +30,10 @@ class SpectrogramsPanel(QWidget):
     def advance(self) -> None:
         """Take what was heard since the last call; the engine sends it only while it is seen."""
         self._session.engine.tapping = self.isVisible()
+        instrument = self._session.instrument
+        self.sines.setVisible(instrument is None or instrument.codec is not None)
         taps = self._session.taps()
         if taps:
             self.output.push(np.concatenate([tap.output for tap in taps]))
-            instrument = self._session.instrument
-            if instrument is not None:
+            if instrument is not None and instrument.codec is not None:
                 self.sines.push(two_sines(instrument.codec, [(len(tap.output), tap.voices) for tap in taps]))

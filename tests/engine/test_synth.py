@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from engine.audio.limiter import LOOKAHEAD
 from engine.codec import Note, two_sines
 from engine.instrument import Instrument
-from engine.knobs import KNOBS, LATENT
+from engine.knobs import HITS, KNOBS, LATENT, LOOPS, SLIDERS, SONG
 from engine.midi.events import bend, control, knob, note_off, note_on, panic
 from engine.synth import MIN_NOTE_SECONDS, Synth
 
@@ -193,9 +193,10 @@ def test_keys_beyond_the_instruments_sound_at_their_own_pitch(piano, key):
 
 
 TESTED_ELSEWHERE = {*LATENT, "soft", "breath"}  # the last and the latents in test_timbres
+OF_OTHER_KINDS = {*SLIDERS, "vary", *HITS, *LOOPS, *SONG}
 
 
-@pytest.mark.parametrize("name", sorted(set(KNOBS) - TESTED_ELSEWHERE))
+@pytest.mark.parametrize("name", sorted(set(KNOBS) - TESTED_ELSEWHERE - OF_OTHER_KINDS))
 def test_every_knob_is_heard_and_bounded(piano, name):
     score = [note_on(0, 60, 90), note_off(9000, 60)]
     plain = render(piano, score, 12_000)

@@ -1,0 +1,1 @@
+"""Experiments that print a table and draw a picture."""
