@@ -95,8 +95,8 @@ class Bands:
     def scaled(self, decibels: NDArray[np.floating]) -> Picture:
         """Levels in dB as numbers of a picture, nothing under 0."""
         if self.curve == "power":
-            return (10 ** ((decibels - self.top_db) / 10)).astype(np.float32)
-        return np.maximum((decibels - self.top_db) / self.range_db + 1, 0).astype(np.float32)
+            return np.asarray(10 ** ((decibels - self.top_db) / 10), np.float32)
+        return np.asarray(np.maximum((decibels - self.top_db) / self.range_db + 1, 0), np.float32)
 
     def decibels(self, picture: Picture) -> Picture:
         """Numbers of a picture in dB."""

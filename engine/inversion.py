@@ -65,13 +65,13 @@ def griffin_lim(
     momentum: 0 is Griffin and Lim's own method (1984).
     """
     forth, back = _ways(stft, len(magnitudes), samples, loop=loop)
-    spectra = magnitudes * _turned(phases)
+    spectra: Spectrum = magnitudes * _turned(phases)
     before: Spectrum | None = None
     for _ in range(iterations):
         consistent = forth(back(spectra))
         ahead = consistent if before is None else consistent + np.float32(momentum) * (consistent - before)
         before = consistent
-        spectra = ahead * (magnitudes / (np.abs(ahead) + _TINY))
+        spectra = np.asarray(ahead * (magnitudes / (np.abs(ahead) + _TINY)), np.complex64)
     return back(spectra)
 
 

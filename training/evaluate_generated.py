@@ -138,7 +138,7 @@ def beat_correlation(bar: Samples, samples: int) -> float:
 def novelty(made: Table, real: Table) -> dict[str, float]:
     """How many generated sounds lie farther from their nearest training item than 5 % of these from each other.
 
-    Items of the data nearer than TWIN_DB to each other are taken for one: kits share samples, and libraries hold copies.
+    Items of the data nearer than TWIN_DB to each other are taken for one: kits share samples, libraries hold copies.
     """
     own, data = nearest(made, real), nearest(real, real, itself=True)
     limit = float(np.percentile(data, 5))

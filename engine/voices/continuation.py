@@ -46,7 +46,7 @@ class Sounding:
 
 @dataclass(frozen=True)
 class BandBlocks:
-    """Blocks of `frames` frames. mean (width,), basis (size, width), deviations (size,); width: frames * bands.count."""
+    """Blocks of `frames` frames. mean (width,), basis (size, width), deviations (size,); width is frames * bands."""
 
     bands: Bands
     frames: int

@@ -13,7 +13,7 @@ from engine.instrument import load_instrument, prove
 from musicnn_gui.cli import main
 from training.corpus import RATE, CorpusError, read_corpus
 from training.material import drum_bar, read_tempo
-from training.pictures import bars, hit_data, held_out_rows
+from training.pictures import bars, held_out_rows, hit_data
 from training.recipes import presets, song
 from training.recipes.generate import GenerateTask
 
