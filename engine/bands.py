@@ -19,6 +19,7 @@ Picture = NDArray[np.float32]
 """(..., frames, bands), 0 to 1."""
 
 SMALLEST = 1e-12
+GRAIN = 192  # frames
 GATE = 0.04  # of a picture's range, under which there is silence: a network's zeros are never quite zero
 
 
@@ -95,8 +96,8 @@ class Bands:
     def scaled(self, decibels: NDArray[np.floating]) -> Picture:
         """Levels in dB as numbers of a picture, nothing under 0."""
         if self.curve == "power":
-            return (10 ** ((decibels - self.top_db) / 10)).astype(np.float32)
-        return np.maximum((decibels - self.top_db) / self.range_db + 1, 0).astype(np.float32)
+            return np.asarray(10 ** ((decibels - self.top_db) / 10), np.float32)
+        return np.asarray(np.maximum((decibels - self.top_db) / self.range_db + 1, 0), np.float32)
 
     def decibels(self, picture: Picture) -> Picture:
         """Numbers of a picture in dB."""
@@ -116,6 +117,27 @@ class Bands:
         between = bounded[:, below] * (1 - share) + bounded[:, below + 1] * share
         out = np.zeros((len(picture), self.stft.bins), np.float32)
         out[:, : len(below)] = np.where(between > GATE, 10 ** (self._heard(between) / 20), 0)
+        return out
+
+    def textured(self, magnitudes: NDArray[np.float32], seed: int, first: int = 0) -> NDArray[np.float32]:
+        """Magnitudes (frames, bins) with the grain of noise where bands are wider than a bin.
+
+        Between bands' centres a picture is smooth as no noise is; phases that are integrated from it would be those of
+        a click in every frame, a buzz. The grain is the spectrum of white noise that goes round after GRAIN frames; its
+        mean power is 1. seed: which noise. first: place of the first frame in it.
+        """
+        stft = self.stft
+        noise = np.random.default_rng(seed).standard_normal(GRAIN * stft.hop).astype(np.float32)
+        starts = (first + np.arange(len(magnitudes))) % GRAIN * stft.hop
+        stretches = noise[(starts[:, None] + np.arange(stft.length)[None]) % len(noise)]
+        power = np.square(np.abs(stft.transform(stretches))) * (
+            float(stft.shape.sum()) ** 2 / (4 * float(np.square(stft.shape).sum()))
+        )
+        below, _ = self._between
+        width = np.diff(self.centres)[below]
+        share = np.clip(width - 1, 0, 1).astype(np.float32)
+        out = magnitudes.copy()
+        out[:, : len(below)] *= np.sqrt(share * power[:, : len(below)] + 1 - share)
         return out
 
     def _heard(self, levels: Picture) -> Picture:

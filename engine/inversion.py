@@ -65,13 +65,13 @@ def griffin_lim(
     momentum: 0 is Griffin and Lim's own method (1984).
     """
     forth, back = _ways(stft, len(magnitudes), samples, loop=loop)
-    spectra = magnitudes * _turned(phases)
+    spectra: Spectrum = magnitudes * _turned(phases)
     before: Spectrum | None = None
     for _ in range(iterations):
         consistent = forth(back(spectra))
         ahead = consistent if before is None else consistent + np.float32(momentum) * (consistent - before)
         before = consistent
-        spectra = ahead * (magnitudes / (np.abs(ahead) + _TINY))
+        spectra = np.asarray(ahead * (magnitudes / (np.abs(ahead) + _TINY)), np.complex64)
     return back(spectra)
 
 
@@ -112,23 +112,20 @@ class PhaseStream:
         )  # fmt: skip
         along_time, along_bins = _gradients(level, around, stft)
         before = np.concatenate([first, level[:-1]])
-        sources = _sources(before, level)
-        slopes = np.concatenate([self._slope[None], along_time])
-        sums = np.concatenate(
-            [np.zeros((len(level), 1)), np.cumsum((along_bins[:, 1:] + along_bins[:, :-1]) / 2, 1)], 1
-        )
         silent = level <= np.log(self._floor)
-        noise = self._rng.uniform(0, 2 * np.pi, level.shape)
-        out = np.empty(level.shape)
-        phase = noise[0] if self._level is None else self._phase
+        used = int(np.flatnonzero(~silent.all(axis=0)).max(initial=0)) + 1  # nothing sounds above
+        sources = _sources(before[:, :used], level[:, :used])
+        slopes = np.concatenate([self._slope[None], along_time])[:, :used]
+        sums = np.zeros((len(level), used))
+        np.cumsum((along_bins[:, 1:used] + along_bins[:, : used - 1]) / 2, axis=1, out=sums[:, 1:])
+        out = self._rng.uniform(0, 2 * np.pi, level.shape)
+        phase = out[0, :used] if self._level is None else self._phase[:used]
         for n in range(len(level)):
-            entered = phase + (slopes[n] + slopes[n + 1]) / 2
-            source = sources[n]
-            phase = entered[source] + sums[n] - sums[n][source]
-            phase[silent[n]] = noise[n][silent[n]]
-            phase %= 2 * np.pi
-            out[n] = phase
-        self._level, self._slope, self._phase = level[-1], along_time[-1], phase
+            entered, source = phase + (slopes[n] + slopes[n + 1]) / 2, sources[n]
+            phase = (entered[source] + sums[n] - sums[n][source]) % (2 * np.pi)
+            phase = np.where(silent[n, :used], out[n, :used], phase)
+            out[n, :used] = phase
+        self._level, self._slope, self._phase = level[-1], along_time[-1], out[-1]
         return out.astype(np.float32)
 
 

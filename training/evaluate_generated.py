@@ -31,6 +31,7 @@ MOST_DATA = 3000
 ENVELOPE = 64  # samples of an envelope's step
 SONG_SECONDS, SONG_SEEDS = 60.0, 4
 TWIN_DB = 0.25
+NEAR = 88  # samples
 COPY_DB = 4.0  # blocks nearer than this are taken for the same
 STRIDE = 4  # frames between those of a song that are compared
 TIMED = 20
@@ -138,7 +139,7 @@ def beat_correlation(bar: Samples, samples: int) -> float:
 def novelty(made: Table, real: Table) -> dict[str, float]:
     """How many generated sounds lie farther from their nearest training item than 5 % of these from each other.
 
-    Items of the data nearer than TWIN_DB to each other are taken for one: kits share samples, and libraries hold copies.
+    Items of the data nearer than TWIN_DB to each other are taken for one: kits share samples, libraries hold copies.
     """
     own, data = nearest(made, real), nearest(real, real, itself=True)
     limit = float(np.percentile(data, 5))
@@ -216,11 +217,12 @@ def continued(model: Continuation, seed: int, seconds: float, temperature: float
 
 
 def seam_ratio(sound: Samples, block: int) -> float:
-    """Mean |bend| (second difference) of a sound at the borders of its blocks over that everywhere else."""
+    """Mean |bend| (second difference) of a sound at the borders of its blocks over that within 2 ms around them."""
     bend = np.abs(np.diff(sound.astype(np.float64), n=2))
     seams = np.arange(block, len(sound) - 1, block)
     at = np.concatenate([seams - 2, seams - 1])  # the two bends that span a border
-    elsewhere = np.delete(bend, at)
+    around = (seams[:-1, None] + np.setdiff1d(np.arange(-NEAR, NEAR), [-2, -1])).ravel()
+    elsewhere = bend[around]
     return float(bend[at].mean() / (elsewhere.mean() + 1e-12))
 
 

@@ -136,7 +136,7 @@ def _loops(folder: Path, count: int, seed: int) -> Iterator[Path]:
             hits, swing = drum_bar(STYLES[style].lines, rng), float(rng.choice([0.0, 0.0, 0.15, 0.3]))
             with Teacher(kit, bank=DRUM_BANK) as teacher:  # the second bar, so that it begins with the first's tails
                 sound = teacher.notes(
-                    _on_grid([*hits, *((at + STEPS, *hit) for at, *hit in hits)], bar, swing), 2 * bar
+                    _on_grid([*hits, *((at + STEPS, key, force) for at, key, force in hits)], bar, swing), 2 * bar
                 )
             _write(path, sound[bar:])
         yield path

@@ -136,9 +136,9 @@ def _dataset(rows: Iterator[tuple[str, NDArray[np.float32]]], corpus: Corpus) ->
     if len(wholes) < 2:
         raise CorpusError(f"{corpus.folder} holds {len(wholes)} usable sounds: two are the least to learn from")
     order = _order(len(wholes))
-    whole = np.stack([wholes[index] for index in order])
-    titles, labels = _labels([kinds[index] for index in order], whole)
-    return Dataset(whole, titles, labels)
+    table = np.stack([wholes[index] for index in order])
+    titles, labels = _labels([kinds[index] for index in order], table)
+    return Dataset(table, titles, labels)
 
 
 def _order(count: int) -> NDArray[np.intp]:

@@ -37,16 +37,17 @@ RAMP = 8  # first blocks that are written again before a continuation, to fill w
 
 @dataclass(frozen=True)
 class Sounding:
-    """Where a stream of blocks stands: sums that later frames add to, and for bands the phases and two last frames."""
+    """Where a stream of blocks stands: sums that later frames add to; for bands phases, two last frames, their number."""
 
     tail: NDArray[np.float32]
     phases: PhaseStream | None = None
     last: NDArray[np.float32] | None = None
+    frames: int = 0
 
 
 @dataclass(frozen=True)
 class BandBlocks:
-    """Blocks of `frames` frames. mean (width,), basis (size, width), deviations (size,); width: frames * bands.count."""
+    """Blocks of `frames` frames. mean (width,), basis (size, width), deviations (size,); width is frames * bands."""
 
     bands: Bands
     frames: int
@@ -95,7 +96,8 @@ class BandBlocks:
         """The next samples (blocks * samples,) and where the stream stands then."""
         assert state.phases is not None and state.last is not None
         stft, phases = self.bands.stft, state.phases.copy(rng)
-        known = np.concatenate([state.last, self.bands.magnitudes(self.picture(blocks))])
+        fresh = self.bands.textured(self.bands.magnitudes(self.picture(blocks)), 0, state.frames)
+        known = np.concatenate([state.last, fresh])
         now = known[1:-1]
         angles = phases.push(now, known)
         stretches = stft.inverse((now * np.exp(1j * angles)).astype(np.complex64))
@@ -104,7 +106,7 @@ class BandBlocks:
         for index, stretch in enumerate(stretches):
             sums[index * stft.hop : index * stft.hop + stft.length] += stretch
         done = len(now) * stft.hop
-        return sums[:done], Sounding(sums[done:], phases, known[-2:])
+        return sums[:done], Sounding(sums[done:], phases, known[-2:], state.frames + len(fresh))
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ class GeneratedPads:
         if self.bands is None:
             mono = _resampled(written, voicing.raw_rate, self.sample_rate, self.samples, loop=voicing.loop)
         else:
-            magnitudes = self.bands.magnitudes(written)
+            magnitudes = self.bands.textured(self.bands.magnitudes(written), seed)
             mono = invert(
                 magnitudes, self.bands.stft, self.samples, seed=seed, iterations=voicing.iterations, loop=voicing.loop
             )

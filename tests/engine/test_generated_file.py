@@ -16,9 +16,9 @@ from engine.knobs import HITS, LOOPS
 from tests.engine.generated import pads_instrument, song_instrument
 
 EVERY = {
-    "conv": lambda: pads_instrument(), "lstm": lambda: pads_instrument(body="lstm", listens=False),
+    "conv": pads_instrument, "lstm": lambda: pads_instrument(body="lstm", listens=False),
     "raw": lambda: pads_instrument(body="raw", loop=True), "parts": lambda: pads_instrument(loop=True, parts=2),
-    "song": lambda: song_instrument(), "spectra": lambda: song_instrument(kind="spectrum", mixture=0),
+    "song": song_instrument, "spectra": lambda: song_instrument(kind="spectrum", mixture=0),
 }  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def test_a_copied_stretch_is_found_and_timed():
 
 
 def _melodies(rng, count):
-    t = np.arange(8 * RATE) / RATE
+    t = np.arange(64 * (RATE // 8)) / RATE
     return [
         (np.sin(2 * np.pi * np.repeat(rng.uniform(100, 4000, 64), RATE // 8) * t) * 0.3).astype("f")
         for _ in range(count)

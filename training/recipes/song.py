@@ -188,7 +188,8 @@ class SongTask:
             out = self._network(heard)[0]
         out, wanted = out.float()[:, recipe.heard :], blocks[:, 1 + recipe.heard :]
         if not recipe.mixture:
-            return (out - wanted).square().mean()
+            error: Tensor = (out - wanted).square().mean()
+            return error
         weights, means, deviations = self._network.mixture(out)
         errors = (wanted[..., None, :] - means) * torch.exp(-deviations)
         chances = (
