@@ -37,7 +37,7 @@ RAMP = 8  # first blocks that are written again before a continuation, to fill w
 
 @dataclass(frozen=True)
 class Sounding:
-    """Where a stream of blocks stands: sums that later frames add to; for bands phases, two last frames, their number."""
+    """Where a stream stands: sums that later frames add to; for bands phases, the two last frames, and their number."""
 
     tail: NDArray[np.float32]
     phases: PhaseStream | None = None
