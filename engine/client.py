@@ -58,9 +58,9 @@ class EngineClient:
 
     def __init__(self, tell: Callable[[str, tuple[Any, ...]], None], faults: Path | None = None) -> None:
         """`tell(name, arguments)` is called by the reading thread with "instrument" (InstrumentInfo), "part" (channel,
-        InstrumentInfo or None), "knobs" (values that controllers or a sound have set), "part_knobs" (channel, values),
-        "devices" (titles, used), "ports" (names, connected), "busy" (what), "message" (text, problem), "learned" (number
-        of a controller), "recorded" (folder of a take), "restarted" (). faults: see `serve`."""
+        InstrumentInfo or None), "knobs" (values that controllers or a sound set), "part_knobs" (channel, values),
+        "devices" (titles, used), "ports" (names, connected), "busy" (what), "message" (text, problem), "learned"
+        (controller), "recorded" (folder of a take), "restarted" (). faults: see `serve`."""
         self._tell, self._faults = tell, faults
         self.snapshot: Snapshot | None = None
         self.meters: OutputMeters | None = None

@@ -8,7 +8,7 @@ import soundfile
 from engine.audio import recorder as module
 from engine.audio.recorder import AUDIO_FILE, EVENTS_FILE, Recorder, Take, takes
 from engine.errors import OutputFileError
-from engine.midi.events import bend, control, knob, note_off, note_on
+from engine.midi.events import Kind, bend, control, knob, note_off, note_on
 from engine.midi.files import read_score
 
 RATE = 44_100
@@ -49,7 +49,8 @@ def test_the_events_lie_at_their_samples_and_held_notes_end_with_the_take(tmp_pa
     midi = take.save(tmp_path / "out.wav")
     assert midi == tmp_path / "out.mid"
     score = read_score(midi, RATE)
-    assert list(score.events) == [*events, note_off(500, 61, channel=4)]
+    assert score.events[0].kind is Kind.TEMPO
+    assert list(score.events[1:]) == [*events, note_off(500, 61, channel=4)]
     assert score.length == 500
 
 
