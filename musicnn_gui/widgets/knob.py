@@ -327,6 +327,7 @@ class ValueBubble(QLabel):
     def __init__(self, knob: QWidget) -> None:
         super().__init__(knob)
         self._knob = knob
+        knob.destroyed.connect(self.deleteLater)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self.hide)
