@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-import platformdirs
-import pyqtgraph as pg
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 
 from engine.memory import rss_mb
 from musicnn_gui.assets import DEMO
+from musicnn_gui.logs import log_path
+from musicnn_gui.panels.dialogs import crash_dialog
 from musicnn_gui.session import Session
 from musicnn_gui.settings import Settings, settings_path
 from musicnn_gui.theme import apply_theme
@@ -30,11 +30,6 @@ LOG_BYTES = 1_000_000
 INTERRUPT_MS = 200
 METERS_MS = 500
 READY = "ready"
-
-
-def log_path() -> Path:
-    """The log file; it is named where something went wrong."""
-    return Path(platformdirs.user_log_dir("musicnn", appauthor=False)) / "musicnn.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +50,6 @@ def run(options: PlayOptions) -> int:
     "ready" is printed when the first key can be played, with the seconds since the program's start.
     """
     _start_log()
-    # Antialiased lines are not needed, and row-major pictures are not copied.
-    pg.setConfigOptions(imageAxisOrder="row-major", antialias=False)
     app = QApplication(sys.argv[:1])
     app.setApplicationName("MusicNN")
     app.setDesktopFileName("musicnn")
@@ -128,14 +121,23 @@ class _MetersFile:
 
 
 class _Excepthook:
-    """What nobody expected goes to the log; the window stays open and says so."""
+    """What nobody expected goes to the log; the window stays open, and a dialog says where the log is."""
 
     def __init__(self, window: MainWindow) -> None:
         self._window = window
+        self._said = False
 
     def __call__(self, kind: type[BaseException], error: BaseException, trace: object) -> None:
         logging.getLogger(__name__).error("unexpected", exc_info=error)
-        self._window.messages.show_message(f"Something went wrong; {log_path()} says what.", True)
+        if self._said:  # one dialog, though the same may happen sixty times a second
+            return
+        self._said = True
+        dialog = crash_dialog(error, log_path(), self._window)
+        dialog.finished.connect(self._again)
+        dialog.show()
+
+    def _again(self) -> None:
+        self._said = False
 
 
 def _start_log() -> None:

@@ -21,7 +21,7 @@ class IconButton(QToolButton):
     ) -> None:  # fmt: skip
         """`colour` is the one of a checked button; a flat one has no frame while it rests."""
         super().__init__(parent)
-        self._icon, self._flat, self._colour = icon, flat, colour
+        self._icon, self._flat, self._colour, self._lit = icon, flat, colour, False
         self.setText(text)
         self.setCheckable(checkable)
         self.set_tip(tip)
@@ -37,6 +37,13 @@ class IconButton(QToolButton):
         """Show another picture."""
         if icon != self._icon:
             self._icon = icon
+            self.update()
+
+    def set_lit(self, lit: bool) -> None:
+        """Look as if checked, for a state that a press alone does not make."""
+        if lit != self._lit:
+            self._lit = lit
+            self.setAccessibleDescription("on" if lit else "off")
             self.update()
 
     @property
@@ -87,6 +94,6 @@ class IconButton(QToolButton):
             fill = EDGE
         elif self.underMouse():
             fill = blend(RAISED, EDGE, 0.5)
-        if self.isChecked():
+        if self.isChecked() or self._lit:
             return blend(PANEL, self._colour, 0.25), self._colour if edge is not None else None, self._colour
         return fill, edge, TEXT if not self._flat or self.underMouse() else FAINT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPoint, QPointF, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QColor,
     QContextMenuEvent,
@@ -26,7 +26,8 @@ TURN_PIXELS = 200.0  # of dragging from one end to the other
 FINE = 0.1
 STEP, PAGE = 0.01, 0.1
 START_ANGLE, SPAN = 225.0, 270.0  # degrees, clockwise from the low end
-WIDTH, HEIGHT, DIAL = 62, 78, 40.0
+WIDTH, HEIGHT, DIAL = 62, 76, 40.0
+COMPACT, EDITOR_WIDTH = 32, 56
 BUBBLE_MS = 900
 _STEPS = {
     Qt.Key.Key_Up: STEP, Qt.Key.Key_Right: STEP, Qt.Key.Key_Down: -STEP, Qt.Key.Key_Left: -STEP,
@@ -49,9 +50,10 @@ class KnobWidget(QWidget):
     learn_asked = Signal(bool)
     forget_asked = Signal()
 
-    def __init__(self, knob: Knob, parent: QWidget | None = None) -> None:
+    def __init__(self, knob: Knob, *, compact: bool = False, parent: QWidget | None = None) -> None:
+        """A compact one is a small dial without words; its bubble tells the value."""
         super().__init__(parent)
-        self.knob = knob
+        self.knob, self._compact = knob, compact
         self._value = knob.default
         self._locked = self._learning = False
         self._controller: int | None = None
@@ -106,7 +108,7 @@ class KnobWidget(QWidget):
 
     def sizeHint(self) -> QSize:
         """The same for every knob, so that rows are even."""
-        return QSize(WIDTH, HEIGHT)
+        return QSize(COMPACT, COMPACT) if self._compact else QSize(WIDTH, HEIGHT)
 
     # --- mouse ---
 
@@ -216,14 +218,15 @@ class KnobWidget(QWidget):
         """Let the player type a value over the shown one."""
         if self._editor is not None:
             return
-        editor = QLineEdit(text or f"{self._value:.6g}", self)
+        editor = QLineEdit(text or f"{self._value:.6g}", self.window() if self._compact else self)
         editor.setAccessibleName(f"Value of {self.knob.title}")
         validator = QDoubleValidator(editor)
         validator.setNotation(QDoubleValidator.Notation.StandardNotation)
         editor.setValidator(validator)
         editor.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         editor.setStyleSheet("padding: 0 2px;")
-        editor.setGeometry(1, round(DIAL) - 2, self.width() - 2, 24)
+        place = QPoint(self.width() // 2 - EDITOR_WIDTH // 2, self.height() if self._compact else round(DIAL) - 2)
+        editor.setGeometry(QRect(self.mapTo(editor.parentWidget(), place), QSize(EDITOR_WIDTH, 24)))
         if not text:
             editor.selectAll()
         editor.editingFinished.connect(self._take_typed)
@@ -281,8 +284,18 @@ class KnobWidget(QWidget):
         """Arc from the default to the value, pointer, title, value."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        circle = QRectF((self.width() - DIAL) / 2, 3, DIAL, DIAL)
-        self._paint_dial(painter, circle)
+        side = COMPACT - 2.0 if self._compact else DIAL
+        self._paint_dial(painter, QRectF((self.width() - side) / 2, 1 if self._compact else 3, side, side))
+        if not self._compact:
+            self._paint_words(painter)
+        if self._locked:
+            draw_icon(painter, "lock", QRectF(self.width() - 14, 1, 13, 13), WARM)
+        if self._controller is not None and not self._compact:
+            painter.setFont(small_font(self.font(), 6.5))
+            painter.setPen(WARM)
+            painter.drawText(QRectF(2, 0, 30, 12), Qt.AlignmentFlag.AlignLeft, f"CC{self._controller}")
+
+    def _paint_words(self, painter: QPainter) -> None:
         flags = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop
         painter.setFont(small_font(self.font()))
         metrics = painter.fontMetrics()
@@ -292,12 +305,6 @@ class KnobWidget(QWidget):
         painter.setPen(WARM if self._learning else FAINT)
         text = "move a CC" if self._learning else self.knob.text(self._value)
         painter.drawText(QRectF(0, DIAL + 19, self.width(), 16), flags, text)
-        if self._locked:
-            draw_icon(painter, "lock", QRectF(self.width() - 14, 1, 13, 13), WARM)
-        if self._controller is not None:
-            painter.setFont(small_font(self.font(), 6.5))
-            painter.setPen(WARM)
-            painter.drawText(QRectF(2, 0, 30, 12), Qt.AlignmentFlag.AlignLeft, f"CC{self._controller}")
 
     def _paint_dial(self, painter: QPainter, circle: QRectF) -> None:
         position = self.knob.to_position(self._value)
@@ -308,7 +315,8 @@ class KnobWidget(QWidget):
         painter.drawArc(arc, round((START_ANGLE - SPAN) * 16), round(SPAN * 16))
         painter.setPen(_round_pen(lit, 3.5))
         painter.drawArc(arc, round((START_ANGLE - SPAN * origin) * 16), round(-SPAN * (position - origin) * 16))
-        cap = circle.adjusted(7.5, 7.5, -7.5, -7.5)
+        inset = circle.width() * 0.19
+        cap = circle.adjusted(inset, inset, -inset, -inset)
         hot = self.underMouse() or self._drag is not None
         painter.setPen(QPen(ACCENT if self.hasFocus() else blend(EDGE, FAINT, 0.35), 1))
         painter.setBrush(blend(PANEL, EDGE, 0.95 if hot else 0.6))

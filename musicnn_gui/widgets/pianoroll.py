@@ -13,6 +13,8 @@ from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap, QWheelEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from engine.midi.events import Kind
+from engine.midi.files import Score
 from musicnn_gui.theme import ACCENT, BACKGROUND, EDGE, FAINT, PANEL, RAISED, TEXT, TRACKS, blend, small_font
 
 RULER = 17
@@ -289,6 +291,29 @@ class PianoRoll(QWidget):
             painter.drawLine(QPointF(x, 0), QPointF(x, self.height()))
             box = QRectF(x + 3, 0, 20, RULER) if name == "A" else QRectF(x - 23, 0, 20, RULER)
             painter.drawText(box, flag | Qt.AlignmentFlag.AlignVCenter, name)
+
+
+def roll_notes(score: Score) -> list[RollNote]:
+    """The bars of a score: every note from its on to its off, or to the end where it has none."""
+    notes: list[RollNote] = []
+    open_notes: dict[tuple[int, int], tuple[float, int, float]] = {}
+    tracks = score.track_of or (0,) * len(score.events)
+
+    def close(place: tuple[int, int], end: float) -> None:
+        if place in open_notes:
+            start, track, velocity = open_notes.pop(place)
+            notes.append(RollNote(start, end, place[1], max(0, track), velocity))
+
+    for event, track in zip(score.events, tracks, strict=True):
+        seconds, place = event.sample / score.sample_rate, (event.channel, event.number)
+        if event.kind is Kind.NOTE_ON:
+            close(place, seconds)
+            open_notes[place] = seconds, track, event.value
+        elif event.kind is Kind.NOTE_OFF:
+            close(place, seconds)
+    for place in list(open_notes):
+        close(place, score.seconds)
+    return notes
 
 
 def clock(seconds: float, tick: float = 1.0) -> str:

@@ -39,8 +39,8 @@ class SpectrogramOptions:
     """How levels are shown. floor_db, top_db: what is darkest and what is brightest."""
 
     axis: str = "log"
-    floor_db: int = -95
-    top_db: int = -10
+    floor_db: int = -100
+    top_db: int = -15
     colours: str = "magma"
 
 

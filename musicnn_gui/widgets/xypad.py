@@ -6,7 +6,7 @@ from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QLinearGradient, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from musicnn_gui.theme import ACCENT, EDGE, FAINT, PANEL, RADIUS, TEXT, blend, small_font
+from musicnn_gui.theme import ACCENT, EDGE, PANEL, RADIUS, TEXT, blend
 
 STEP = 0.02
 FINE = 0.1
@@ -91,9 +91,9 @@ class XYPad(QWidget):
         key = Qt.Key(event.key())
         if key in _MOVES:
             speed = FINE if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1.0
-            self._move_to(self._place[0] + speed * _MOVES[key][0], self._place[1] + speed * _MOVES[key][1])
+            self._step_to(self._place[0] + speed * _MOVES[key][0], self._place[1] + speed * _MOVES[key][1])
         elif key == Qt.Key.Key_Home:
-            self._move_to(0.5, 0.5)
+            self._step_to(0.5, 0.5)
         else:
             super().keyPressEvent(event)
 
@@ -103,6 +103,11 @@ class XYPad(QWidget):
     def _go_to(self, point: QPointF) -> None:
         field = self._field()
         self._move_to((point.x() - field.left()) / field.width(), (point.y() - field.top()) / field.height())
+
+    def _step_to(self, x: float, y: float) -> None:
+        self.gesture_began.emit()
+        self._move_to(x, y)
+        self.gesture_ended.emit()
 
     def _move_to(self, x: float, y: float) -> None:
         before = self._place
@@ -115,7 +120,7 @@ class XYPad(QWidget):
         self.setAccessibleDescription(", ".join(f"{name} {share:.0%}" for name, share in shares if name))
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """A field that is brighter towards the point, a cross, the corners' names."""
+        """A field, a cross, the point."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         frame = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
@@ -132,19 +137,9 @@ class XYPad(QWidget):
             painter.drawLine(QPointF(x, field.top()), QPointF(x, field.bottom()))
             painter.drawLine(QPointF(field.left(), y), QPointF(field.right(), y))
         point = QPointF(field.left() + self._place[0] * field.width(), field.top() + self._place[1] * field.height())
-        self._paint_corners(painter, field)
         painter.setPen(QPen(QColor(ACCENT.red(), ACCENT.green(), ACCENT.blue(), 90), 1))
         painter.drawLine(QPointF(point.x(), frame.top()), QPointF(point.x(), frame.bottom()))
         painter.drawLine(QPointF(frame.left(), point.y()), QPointF(frame.right(), point.y()))
         painter.setPen(QPen(TEXT, 2))
         painter.setBrush(ACCENT if self.isEnabled() else EDGE)
         painter.drawEllipse(point, POINT, POINT)
-
-    def _paint_corners(self, painter: QPainter, field: QRectF) -> None:
-        painter.setFont(small_font(self.font(), 7.5))
-        sides = (Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignRight)
-        ends = (Qt.AlignmentFlag.AlignTop, Qt.AlignmentFlag.AlignBottom)
-        for index, (name, share) in enumerate(zip(self._corners, self.weights, strict=True)):
-            painter.setPen(blend(FAINT, TEXT, share))
-            text = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, round(field.width() / 2 - 4))
-            painter.drawText(field, sides[index % 2] | ends[index // 2], text)
