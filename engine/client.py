@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from engine.audio.output import OutputMeters
     from engine.midi.files import Score
     from engine.reports import Snapshot, State, Tap
+    from engine.score_options import ScoreOptions
 
 log = logging.getLogger(__name__)
 
@@ -44,17 +45,19 @@ def serve(pipe: Connection) -> None:
 class EngineClient:
     """One engine in a process of its own. All methods may be called by any thread.
 
-    snapshot, meters, latency_ms, last_midi, rss_mb: as last reported; None or 0 before that.
+    snapshot, meters, latency_ms, last_midi, midi_events, rss_mb: as last reported; None or 0 before that.
     """
 
     def __init__(self, tell: Callable[[str, tuple[Any, ...]], None]) -> None:
         """`tell(name, arguments)` is called by the reading thread with "instrument" (InstrumentInfo), "devices"
-        (titles, used), "ports" (names, connected), "busy" (what), "message" (text, problem)."""
+        (titles, used), "ports" (names, connected), "busy" (what), "message" (text, problem), "knobs" (values that
+        controllers have set), "learned" (number of a controller), "recorded" (folder of a take), "restarted" ()."""
         self._tell = tell
         self.snapshot: Snapshot | None = None
         self.meters: OutputMeters | None = None
         self.latency_ms = self.rss_mb = 0.0
         self.last_midi: Event | None = None
+        self.midi_events = 0
         self.taps: deque[Tap] = deque(maxlen=TAPS)
         self._sending = threading.Lock()
         self._pipe: Connection | None = None
@@ -64,6 +67,8 @@ class EngineClient:
         # What a new process has to know to be as the lost one was.
         self._instrument, self._knobs, self._next_knobs = "", dict[str, float](), dict[str, float]()
         self._score: Score | None = None
+        self._score_options: ScoreOptions | None = None
+        self._mapping: dict[str, int] = {}
         self._output, self._port, self._tapping = ("", 256), AUTO_PORT, False
 
     def start(self, instrument: str, knobs: Mapping[str, float], device: str, block: int, port: str) -> None:
@@ -108,6 +113,11 @@ class EngineClient:
         self._score = score
         self._command("open_score", score)
 
+    def set_score_options(self, options: ScoreOptions) -> None:
+        """Play the score otherwise from now on."""
+        self._score_options = options
+        self._command("set_score_options", options)
+
     def play(self) -> None:
         """Start the transport."""
         self._command("play")
@@ -134,6 +144,21 @@ class EngineClient:
         if wanted != self._tapping:
             self._tapping = wanted
             self._command("tap", wanted)
+
+    # --- controllers, recording ---
+
+    def map(self, mapping: Mapping[str, int]) -> None:
+        """Let controllers turn knobs; the numbers of the controllers by the names of the knobs."""
+        self._mapping = dict(mapping)
+        self._command("map", self._mapping)
+
+    def learn(self, wanted: bool) -> None:
+        """Be told ("learned") which controller moves next."""
+        self._command("learn", wanted)
+
+    def record(self, folder: str) -> None:
+        """Record into a new folder; "" ends that. "recorded" is told when all is written."""
+        self._command("record", folder)
 
     # --- devices ---
 
@@ -162,6 +187,9 @@ class EngineClient:
         self._next_knobs = dict(self._knobs)
         self._command("load", self._instrument, self._next_knobs)
         self._command("open_score", self._score)
+        if self._score_options is not None:
+            self._command("set_score_options", self._score_options)
+        self._command("map", self._mapping)
         self._command("tap", self._tapping)
         self._command("open_midi", self._port)  # before the sound: rtmidi holds the interpreter while it opens
         self._command("open_output", *self._output)
@@ -189,13 +217,15 @@ class EngineClient:
             else:
                 if name == "instrument":
                     self._instrument, self._knobs = arguments[0].source, self._next_knobs
+                elif name == "knobs":
+                    self._knobs |= arguments[0]
                 self._tell(name, arguments)
         if not self._closing:
             self._fallen(lost)
 
     def _keep(self, state: State) -> None:
         self.snapshot, self.meters, self.latency_ms = state.snapshot, state.meters, state.latency_ms
-        self.last_midi, self.rss_mb = state.last_midi, state.rss_mb
+        self.last_midi, self.midi_events, self.rss_mb = state.last_midi, state.midi_events, state.rss_mb
         self.taps.extend(state.taps)
 
     def _fallen(self, lost: str) -> None:
@@ -211,6 +241,7 @@ class EngineClient:
         text = f"{lost} has gone: all notes are off, and it will be used again when it is back." if lost else RESTARTED
         self._tell("message", (text, True))
         self.meters = None
+        self._tell("restarted", ())
         self._launch()
         if self.snapshot is not None:
             self.seek(self.snapshot.score_position)

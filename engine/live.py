@@ -17,11 +17,14 @@ from dataclasses import replace
 import numpy as np
 
 from engine.audio.recorder import Recorder
+from engine.chase import Chase
 from engine.instrument import Instrument
 from engine.midi.channel import ALL_NOTES_OFF, SUSTAIN
 from engine.midi.events import Event, control, knob, note_off, note_on, panic
 from engine.midi.files import Score
+from engine.midi.monitor import Monitor
 from engine.reports import Snapshot, Tap
+from engine.score_options import ScoreOptions
 from engine.spectral import Samples
 from engine.synth import CHANNELS, Synth
 from engine.threads import FORESIGHT, prepare_thread
@@ -54,7 +57,10 @@ class LiveEngine:
         self._synth = Synth(instrument, polyphony=polyphony, live=True)
         self._transport = Transport()
         self._wishes: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._monitor = Monitor()
         self._recorder: Recorder | None = None
+        self._recorded_from = 0  # position of the synth
+        self._played: list[Event] = []  # since the last block, where it is recorded
         self._clock = _Clock(self.sample_rate)
         self._dropped = self._late = self._shed = 0
         self._relief, self._strains = 0.0, list[float]()
@@ -63,7 +69,7 @@ class LiveEngine:
 
     def send(self, event: Event) -> None:
         """Let an event happen at its sample; one in the past happens at once."""
-        self._wish(lambda: self._synth.schedule([event]))
+        self._wish(lambda: self._take([event]))
 
     def play_event(self, event: Event, moment: float | None = None) -> None:
         """Let an event happen that happened at a moment (time.perf_counter), `event_delay` later; None is now."""
@@ -91,7 +97,12 @@ class LiveEngine:
 
     def open_score(self, score: Score | None) -> None:
         """Give the transport a score."""
-        self._wish(lambda: self._transport.load(score))
+        chase = Chase(score) if score is not None else None
+        self._wish(lambda: self._transport.load(score, chase))
+
+    def set_score_options(self, options: ScoreOptions) -> None:
+        """Play the score otherwise from now on."""
+        self._wish(lambda: self._transport.set_options(options))
 
     def play(self) -> None:
         """Start the transport."""
@@ -110,10 +121,11 @@ class LiveEngine:
         self._wish(lambda: self._transport.seek(sample))
 
     def record(self, recorder: Recorder | None) -> None:
-        """Append all output from now on to a recorder; None ends that."""
+        """Append all output and events from now on to a recorder; None ends that."""
 
         def begin() -> None:
-            self._recorder = recorder
+            self._recorder, self._recorded_from = recorder, self._synth.position
+            self._played = self._monitor.state() if recorder is not None else []
 
         self._wish(begin)
 
@@ -130,12 +142,11 @@ class LiveEngine:
         self._fulfil()
         for event in self._transport.coming(samples):
             synth.announce(event)
-        synth.schedule(self._transport.advance(synth.position, samples))
+        self._take(self._transport.advance(synth.position, samples))
         block = synth.render(samples)
         if self.tapping:
             self.taps.append(Tap(synth.position, block.mean(axis=1), heard))
-        if self._recorder and not self._recorder.append(block):
-            self._recorder = None
+        self._record(block)
         self._publish(block)
         return block
 
@@ -175,7 +186,24 @@ class LiveEngine:
         sample = self._clock.sample(moment) + self.event_delay
         if sample < self._synth.position:
             self._late += 1
-        self._synth.schedule([event.at(max(0, sample))])
+        self._take([event.at(max(0, sample))])
+
+    def _take(self, events: Iterable[Event]) -> None:
+        """Let events happen at their samples; whatever is played comes this way."""
+        events = list(events)
+        for event in events:
+            self._monitor.hear(event)
+        if self._recorder is not None:
+            self._played += [event.at(max(event.sample, self._synth.position)) for event in events]
+        self._synth.schedule(events)
+
+    def _record(self, block: Samples) -> None:
+        if self._recorder is None:
+            return
+        since = self._recorded_from - self._synth.delay  # the sound of an event comes that much later
+        played, self._played = self._played, []
+        if not self._recorder.append(block, [event.at(max(0, event.sample - since)) for event in played]):
+            self._recorder = None
 
     def _fulfil(self) -> None:
         while True:
@@ -205,6 +233,9 @@ class LiveEngine:
             dropped=self._dropped,
             late=self._late + synth.late,
             shed=self._shed,
+            pedals=self._monitor.pedals,
+            bend=self._monitor.bend,
+            modulation=self._monitor.modulation,
         )
 
 

@@ -32,6 +32,9 @@ class Snapshot:
     dropped: int = 0  # events that were lost
     late: int = 0  # events that came, or changes of voices that were ready, after their sample
     shed: int = 0  # released notes that were ended early to keep up
+    pedals: Mapping[str, float] = field(default_factory=dict)  # sustain, sostenuto, soft: how far down, 0-1
+    bend: float = 0.0  # of the wheel, -1 to 1
+    modulation: float = 0.0  # 0-1
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +70,4 @@ class State:
     taps: list[Tap]
     last_midi: Event | None
     rss_mb: float
+    midi_events: int = 0  # received since the process began

@@ -8,7 +8,7 @@ Threads here: the *main* thread takes commands and passes the quick ones on; *ho
 piece after another; the *reporter* sends the state sixty times a second and watches device and clock; beside them the
 render worker and the foresight (see `engine.live`).
 
-Commands come as (name, arguments), see `Server.QUICK` and `Server.SLOW`; what goes back are (name, arguments) too.
+Commands come as (name, arguments), see `Server.QUICK`, `DIRECT` and `SLOW`; what goes back are (name, arguments) too.
 """
 
 from __future__ import annotations
@@ -21,18 +21,22 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.audio.limiter import LOOKAHEAD
 from engine.audio.output import AudioOutput, Device, devices, rescan
+from engine.audio.recorder import Recorder
 from engine.audio.silent import SilentOutput
 from engine.description import SAMPLE_RATE
 from engine.errors import MidiPortError, MusicNNError, sentence
 from engine.instrument import prove
+from engine.knobs import KNOBS
 from engine.library import DEFAULT, folder_of, open_instrument
 from engine.live import Foresight, LiveEngine, warm_up
 from engine.memory import rss_mb
-from engine.midi.events import Event, knob
+from engine.midi.events import Event, Kind, knob
+from engine.midi.mapping import ControllerMap, is_free
 from engine.midi.ports import AUTO_PORT, MidiInput
 from engine.reports import InstrumentInfo, State
 from engine.threads import prepare_thread
@@ -53,7 +57,8 @@ log = logging.getLogger(__name__)
 class Server:
     """One engine, driven by a pipe."""
 
-    QUICK = ("event", "panic", "open_score", "play", "pause", "stop", "seek", "tap")
+    QUICK = ("event", "panic", "open_score", "set_score_options", "play", "pause", "stop", "seek", "tap", "record")
+    DIRECT = ("map", "learn")
     SLOW = ("load", "open_output", "rescan", "open_midi", "connect")
 
     def __init__(self, pipe: Connection) -> None:
@@ -67,6 +72,11 @@ class Server:
         self._wanted, self._block = "", 256
         self._port, self._ports, self._connected = AUTO_PORT, [""], ""
         self._last_midi: Event | None = None
+        self._midi_events = 0
+        self._controllers = ControllerMap()
+        self._turned: dict[str, float] = {}  # by controllers, to be told
+        self._learning, self._learned = False, -1
+        self._recorder: Recorder | None = None
         self._housekeeping = ThreadPoolExecutor(1, thread_name_prefix="housekeeping")
         self._searching = False
         self._beginning = threading.Lock()
@@ -87,6 +97,8 @@ class Server:
                 os._exit(0)  # the libraries' own ends are not to be trusted where a server has died
             if name in self.SLOW:
                 self._do(getattr(self, f"_{name}"), *arguments)
+            elif name in self.DIRECT:
+                getattr(self, f"_{name}")(*arguments)
             elif name in self.QUICK:
                 self._quick(name, arguments)
 
@@ -97,7 +109,10 @@ class Server:
                 self._waiting.append((name, arguments))
                 return
         if name == "event":
+            self._note_turn(arguments[0])
             engine.play_event(*arguments)
+        elif name == "record":
+            self._record(engine, *arguments)
         elif name == "tap":
             engine.tapping = arguments[0]
         else:
@@ -147,7 +162,10 @@ class Server:
         else:
             self._engine.load(instrument)
         assert self._engine is not None
+        for key in instrument.knobs:
+            self._controllers.turned(key, KNOBS[key].default)
         for key, value in knobs.items():
+            self._controllers.turned(key, value)
             self._engine.send(knob(0, key, value))
         info = InstrumentInfo(
             name, instrument.name, instrument.kind, instrument.title, instrument.keys, tuple(instrument.knobs),
@@ -272,9 +290,72 @@ class Server:
     def _hear(self) -> list[tuple[Event, float]]:
         """On the render worker, at every block."""
         events = self._midi.fetch() if self._midi is not None else []
-        if events:
-            self._last_midi = events[-1][0]
-        return events
+        if not events:
+            return events
+        self._last_midi = events[-1][0]
+        self._midi_events += len(events)
+        return [(taken, moment) for event, moment in events if (taken := self._control(event)) is not None]
+
+    # --- controllers that turn knobs ---
+
+    def _map(self, mapping: Mapping[str, int]) -> None:
+        self._controllers.set_mapping(mapping)
+
+    def _learn(self, wanted: bool) -> None:
+        """Tell which controller moves next."""
+        self._learned, self._learning = -1, wanted
+
+    def _control(self, event: Event) -> Event | None:
+        """On the render worker: what becomes of an event."""
+        if self._learning and event.kind is Kind.CONTROL and is_free(event.number):
+            self._learned, self._learning = event.number, False
+        taken = self._controllers.take(event)
+        if taken is not None and taken.kind is Kind.KNOB:
+            self._turned[taken.name] = taken.value
+        return taken
+
+    def _note_turn(self, event: Event) -> None:
+        if event.kind is Kind.KNOB:
+            self._controllers.turned(event.name, event.value)
+
+    def _tell_controllers(self) -> None:
+        """On the reporter's thread."""
+        if self._turned:
+            turned, self._turned = self._turned, {}
+            self._send("knobs", turned)
+        if self._learned >= 0:
+            number, self._learned = self._learned, -1
+            self._send("learned", number)
+
+    # --- recording ---
+
+    def _record(self, engine: LiveEngine, folder: str) -> None:
+        """Record into a new folder; "" ends that."""
+        before, self._recorder = self._recorder, None
+        if before is not None:
+            engine.record(None)
+            self._housekeeping.submit(self._close_recorder, before)
+        if folder:
+            try:
+                self._recorder = Recorder(Path(folder))
+            except MusicNNError as error:
+                self._say(str(error), problem=True)
+                self._send("recorded", folder)
+            else:
+                engine.record(self._recorder)
+
+    def _close_recorder(self, recorder: Recorder) -> None:
+        take = recorder.close()
+        if recorder.problem:
+            self._say(recorder.problem, problem=True)
+        self._send("recorded", str(take.folder))
+
+    def _watch_recorder(self) -> None:
+        """One that has ended by itself is closed."""
+        recorder = self._recorder
+        if recorder is not None and recorder.problem:
+            self._recorder = None
+            self._housekeeping.submit(self._close_recorder, recorder)
 
     # --- the reporter ---
 
@@ -298,6 +379,8 @@ class Server:
                 self._send("lost", output.meters.device)
                 os._exit(1)
             self._send_state(engine, output)
+            self._tell_controllers()
+            self._watch_recorder()
             if now - searched > SEARCH_SECONDS:
                 searched = now
                 if self._searching:
@@ -317,7 +400,7 @@ class Server:
         if meters is not None and meters.sample_rate:
             latency = meters.latency_ms + 1000 * (engine.event_delay + LOOKAHEAD) / SAMPLE_RATE
         taps = [engine.taps.popleft() for _ in range(len(engine.taps))]
-        self._send("state", State(engine.snapshot, meters, latency, taps, self._last_midi, rss_mb()))
+        self._send("state", State(engine.snapshot, meters, latency, taps, self._last_midi, rss_mb(), self._midi_events))
 
     def _wake(self) -> None:
         if self._engine is not None:
@@ -325,6 +408,8 @@ class Server:
             self._say(AWAKE, problem=False)
 
     def _close(self) -> None:
+        if self._recorder is not None:
+            self._recorder.close()
         if self._foresight is not None:
             self._foresight.stop()
         if self._midi is not None:

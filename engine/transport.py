@@ -1,79 +1,84 @@
-"""Playing a score on the sample clock: start, pause, stop, seek. Owned by the thread that renders."""
+"""Playing a score on the sample clock: start, pause, stop, seek, tempo, transposition, loop, tracks.
+
+Owned by the thread that renders. The place in the score is counted in thousandths of a sample, and a tempo is a whole
+number of them for every sample that is rendered: nothing is rounded, so what is played does not depend on the blocks.
+"""
 
 from __future__ import annotations
 
 import bisect
+from dataclasses import replace
 
-from engine.midi.channel import (
-    ALL_NOTES_OFF,
-    ALL_SOUND_OFF,
-    BEND_RANGE,
-    DATA_LSB,
-    DATA_MSB,
-    EXPRESSION,
-    NOTE_MODES,
-    NRPN_LSB,
-    NRPN_MSB,
-    PAN,
-    RESET_CONTROLLERS,
-    RPN_LSB,
-    RPN_MSB,
-    SUSTAIN,
-    VOLUME,
-)
-from engine.midi.events import Event, Kind, bend, control
+from engine.chase import Chase
+from engine.midi.channel import DRUM_CHANNEL
+from engine.midi.events import Event, Kind, note_off
 from engine.midi.files import Score
+from engine.score_options import SHORTEST_LOOP_SECONDS, ScoreOptions
 
-CHANNELS = 16
-PARAMETERS = frozenset({DATA_MSB, DATA_LSB, NRPN_LSB, NRPN_MSB, RPN_LSB, RPN_MSB})
-"""Controllers that mean something in their order only."""
-UNTOUCHED = {VOLUME: 100, EXPRESSION: 127, PAN: 64}
-"""Where controllers stand that nobody has moved; all others stand at 0."""
-
+UNIT = 1000  # of a sample
 FORESEEN = 4096  # samples, 93 ms
 
 
 class Transport:
-    """Hands out a score's events block by block, on the clock of the synth.
-
-    position: sample of the score that comes next.
-    """
+    """Hands out a score's events block by block, on the clock of the synth."""
 
     def __init__(self) -> None:
         self.score: Score | None = None
         self.playing = False
-        self.position = 0
-        self._times: list[int] = []
-        self._untouched: list[Event] = []
+        self.options = ScoreOptions()
+        self._chase = Chase(Score((), 0, 1))
+        self._origin, self._elapsed = 0, 0  # where the last jump went, in units; samples rendered since
         self._pending: list[Event] = []
+        # Keys as they sound, for (track, channel, key) of the score; None for a note that is not heard.
+        self._sounding: dict[tuple[int, int, int], int | None] = {}
+        self._struck: dict[tuple[int, int], int] = {}  # (channel, sounding key): the score's key that sounds there
 
-    def load(self, score: Score | None) -> None:
-        """Take a score and stand at its beginning; what sounds of the one before is ended."""
+    @property
+    def position(self) -> int:
+        """Sample of the score that comes next."""
+        return self._place() // UNIT
+
+    @property
+    def loop(self) -> tuple[int, int] | None:
+        """The loop in samples of the score, cut to it; None where too little of it is left."""
+        if self.options.loop is None or self.score is None:
+            return None
+        start, end = (min(round(seconds * self.score.sample_rate), self.score.length) for seconds in self.options.loop)
+        return (start, end) if end - start + 1 >= SHORTEST_LOOP_SECONDS * self.score.sample_rate else None
+
+    # --- what is asked for ---
+
+    def load(self, score: Score | None, chase: Chase | None = None) -> None:
+        """Take a score and stand at its beginning; what sounds of the one before is ended.
+
+        chase: made of this score already, by a thread that has the time.
+        """
         self.stop()
         self.score = score
-        self._times = [event.sample for event in score.events] if score else []
-        self._untouched = _untouched(score) if score else []
+        self._chase = chase or Chase(score or Score((), 0, 1))
 
     def play(self) -> None:
-        """Go on from here; from the beginning where the score has ended."""
-        if self.score is None:
+        """Go on from here; from the beginning where score or loop have ended."""
+        if self.score is None or self.playing:
             return
-        if self.position >= self.score.length:
-            self.position = 0
-        if not self.playing:
-            self.playing = True
-            self._pending += self._chased()
+        loop = self.loop
+        if loop is not None and self.position >= loop[1]:
+            self._go(loop[0])
+        elif self.position >= self.score.length:
+            self._go(0)
+        self.playing = True
+        self._pending += self._chased()
 
     def pause(self) -> None:
-        """Stay here, with every note ended."""
+        """Stay here, with every note of the score ended; those of the player's hands go on."""
         if self.playing:
             self.playing = False
-            self._pending += _quiet()
+            self._pending += self._quiet()
 
     def stop(self) -> None:
         """End every note and go back to the beginning."""
         self.pause()
-        self.position = 0
+        self._go(0)
 
     def seek(self, sample: int) -> None:
         """Go to a sample of the score; held notes end, controllers are brought to what they are there."""
@@ -81,78 +86,199 @@ class Transport:
             return
         playing = self.playing
         self.pause()
-        self.position = min(max(0, sample), self.score.length)
+        self._go(min(max(0, sample), self.score.length))
         if playing and self.position < self.score.length:
             self.play()
 
+    def set_options(self, options: ScoreOptions) -> None:
+        """Play otherwise from now on, from the same place.
+
+        A held note keeps the pitch that it began with; one of a track that is no longer heard ends.
+        """
+        place = self._place()
+        self.options = options
+        self._origin, self._elapsed = place, 0
+        self._pending += self._muted()
+        loop = self.loop
+        if self.playing and loop is not None and self.position >= loop[1]:
+            self.seek(loop[0])
+
+    # --- what is handed out ---
+
     def coming(self, samples: int) -> tuple[Event, ...]:
-        """Events that will be handed out FORESEEN samples after those of the next `samples`; nothing is moved."""
+        """Notes that will begin FORESEEN samples after the next `samples` have; nothing is moved."""
         if not self.playing or self.score is None:
             return ()
-        start = self.position + FORESEEN
-        first, last = (bisect.bisect_left(self._times, time) for time in (start, start + samples))
-        return self.score.events[first:last]
+        origin, begin = self._origin, self._elapsed + FORESEEN
+        end, loop = begin + samples, self.loop
+        turn = self._turn(origin)
+        while loop is not None and begin >= turn:
+            origin, begin, end = loop[0] * UNIT, begin - turn, end - turn
+            turn = self._turn(origin)
+        events = self._announced(origin, begin, min(end, turn))
+        if loop is not None and end > turn:
+            again = loop[0] * UNIT
+            held = self._chase.at(loop[0])[1]
+            events += [self._moved(note) for place, note in held.items() if self.options.hears(place[0])]
+            events += self._announced(again, 0, min(end - turn, self._turn(again)))
+        return tuple(event for event in events if event is not None)
 
     def advance(self, now: int, samples: int) -> list[Event]:
         """Events of the next samples, timed on the synth's clock, where they begin at `now`."""
-        due = [event.at(now) for event in self._pending]
-        self._pending = []
-        if not self.playing or self.score is None:
-            return due
-        first = bisect.bisect_left(self._times, self.position)
-        last = bisect.bisect_left(self._times, self.position + samples)
-        due += [event.at(now + event.sample - self.position) for event in self.score.events[first:last]]
-        self.position += samples
-        if self.position > self.score.length:
-            due += [event.at(now + samples) for event in self.score.events[last:]]
-            self.playing = False
-            self.position = self.score.length
+        due = self._taken(now)
+        while self.playing and self.score is not None and samples > 0:
+            turn = self._turn(self._origin)
+            count = min(samples, turn - self._elapsed)
+            for index in self._between(self._origin, self._elapsed, self._elapsed + count):
+                event, track = self.score.events[index], self._chase.tracks[index]
+                when = now + self._time(self._origin, event.sample) - self._elapsed
+                due += [voiced.at(when) for voiced in self._voiced(event, track)]
+            self._elapsed += count
+            now, samples = now + count, samples - count
+            if self._elapsed == turn:
+                self._come_round()
+                due += self._taken(now)
         return due
 
-    def _chased(self) -> list[Event]:
-        """Controllers, bends, programs and held notes as they stand before the position.
+    # --- the line from samples rendered to places in the score ---
 
-        What the score moves only later is put back first: it may have been played before, or further.
-        """
-        if self.score is None:
-            return []
-        state: dict[tuple[object, ...], Event] = {}
-        parameters: list[Event] = []
-        held: dict[tuple[int, int], Event] = {}
-        for event in self.score.events[: bisect.bisect_left(self._times, self.position)]:
-            if event.kind is Kind.NOTE_ON:
-                held[event.channel, event.number] = event
-            elif event.kind is Kind.NOTE_OFF:
-                held.pop((event.channel, event.number), None)
-            elif event.kind is Kind.CONTROL and event.number in PARAMETERS:
-                parameters.append(event)
+    def _step(self) -> int:
+        """Units of the score in a sample that is rendered."""
+        return round(self.options.tempo * UNIT)
+
+    def _place(self) -> int:
+        return self._origin + self._elapsed * self._step()
+
+    def _go(self, sample: int) -> None:
+        self._origin, self._elapsed = sample * UNIT, 0
+
+    def _time(self, origin: int, sample: int) -> int:
+        """Samples rendered after the origin until a sample of the score begins to be played."""
+        return (sample * UNIT - origin) // self._step()
+
+    def _between(self, origin: int, begin: int, end: int) -> range:
+        """Indices of the events that are played from `begin` to `end`, in samples rendered after the origin."""
+        loop, times = self.loop, self._chase.times
+        first, last = (
+            bisect.bisect_left(times, n, key=lambda sample: self._time(origin, sample)) for n in (begin, end)
+        )
+        if loop is not None and origin < loop[1] * UNIT:
+            last = min(last, bisect.bisect_left(times, loop[1]))
+        return range(first, last)
+
+    def _turn(self, origin: int) -> int:
+        """Samples rendered after an origin until the score or the loop has ended there."""
+        assert self.score is not None
+        loop = self.loop
+        if loop is not None and origin < loop[1] * UNIT:
+            return -((origin - loop[1] * UNIT) // self._step())  # rounded up
+        return self._time(origin, self.score.length) + 1
+
+    def _come_round(self) -> None:
+        """The end of the loop, or of the score."""
+        assert self.score is not None
+        loop = self.loop
+        if loop is not None and self._origin < loop[1] * UNIT:
+            self._pending += self._quiet()
+            self._go(loop[0])
+            self._pending += self._chased()
+            return
+        last = self._between(self._origin, 0, self._elapsed).stop
+        for index in range(last, len(self.score.events)):
+            self._pending += self._voiced(self.score.events[index], self._chase.tracks[index])
+        self.playing = False
+        self._go(self.score.length)
+
+    # --- notes ---
+
+    def _taken(self, now: int) -> list[Event]:
+        due, self._pending = self._pending, []
+        return [event.at(now) for event in due]
+
+    def _moved(self, event: Event) -> Event | None:
+        """A note where the transposition puts it; None outside of MIDI's keys."""
+        if not self.options.transpose or event.channel == DRUM_CHANNEL:
+            return event
+        key = event.number + self.options.transpose
+        return replace(event, number=key) if 0 <= key <= 127 else None
+
+    def _announced(self, origin: int, begin: int, end: int) -> list[Event | None]:
+        assert self.score is not None
+        return [
+            self._moved(self.score.events[index])
+            for index in self._between(origin, begin, end)
+            if self.score.events[index].kind is Kind.NOTE_ON and self.options.hears(self._chase.tracks[index])
+        ]
+
+    def _voiced(self, event: Event, track: int) -> list[Event]:
+        """An event as it is heard. A note ends at the pitch that it began with, whatever has changed meanwhile."""
+        place = track, event.channel, event.number
+        if event.kind is Kind.NOTE_ON:
+            moved = self._moved(event) if self.options.hears(track) else None
+            key = moved.number if moved is not None else None
+            before = self._sounding.get(place)
+            ended = self._ended(event.number, event.channel, before) if before is not None and before != key else []
+            self._sounding[place] = key
+            if moved is None:
+                return ended
+            self._struck[event.channel, moved.number] = event.number
+            return [*ended, moved]
+        if event.kind is Kind.NOTE_OFF:
+            if place in self._sounding:
+                key = self._sounding.pop(place)
             else:
-                if event.kind is Kind.CONTROL and event.number == RESET_CONTROLLERS:
-                    parameters.append(event)  # ends the choice of a parameter
-                state.pop((event.kind, event.channel, event.number), None)  # a reset may stand between the two
-                state[event.kind, event.channel, event.number] = event
-                if event.kind is Kind.CONTROL and event.number in (ALL_SOUND_OFF, *NOTE_MODES):
-                    held = {place: note for place, note in held.items() if place[0] != event.channel}
-        return [*self._untouched, *parameters, *state.values(), *held.values()]
+                moved = self._moved(event) if self.options.hears(track) else None
+                key = moved.number if moved is not None else None
+            return self._ended(event.number, event.channel, key) if key is not None else []
+        return [event]
+
+    def _ended(self, written: int, channel: int, key: int) -> list[Event]:
+        """The end of a sounding key, unless another note of the score has taken it over."""
+        if self._struck.get((channel, key), written) != written:
+            return []
+        self._struck.pop((channel, key), None)
+        return [note_off(0, key, channel)]
+
+    def _muted(self) -> list[Event]:
+        """Ends of the notes that sound and are no longer to be heard."""
+        ended: list[Event] = []
+        heard = {(c, key) for (track, c, _), key in self._sounding.items() if self.options.hears(track)}
+        for (track, channel, written), key in self._sounding.items():
+            if key is not None and not self.options.hears(track):
+                self._sounding[track, channel, written] = None
+                if (channel, key) not in heard:
+                    ended += self._ended(written, channel, key)
+        return ended
+
+    def _quiet(self) -> list[Event]:
+        """Ends of all notes that sound, and every pedal up that the score may have pressed."""
+        keys = dict.fromkeys((channel, key) for (_, channel, _), key in self._sounding.items() if key is not None)
+        self._sounding, self._struck = {}, {}
+        return [*self._chase.pedals, *(note_off(0, key, channel) for channel, key in keys)]
+
+    def _chased(self) -> list[Event]:
+        """What holds at the place: controllers, then the notes that are held there."""
+        controls, held = self._chase.at(-(-self._place() // UNIT))
+        return [*controls, *(event for place, note in held.items() for event in self._voiced(note, place[0]))]
 
 
-def _untouched(score: Score) -> list[Event]:
-    """Events that put back every controller, wheel and bend range that a score moves."""
-    moved = {(event.kind, event.channel, event.number) for event in score.events}
-    events: list[Event] = []
-    for kind, channel, number in sorted(moved, key=lambda row: (row[0].value, *row[1:])):
-        if kind is Kind.CONTROL and number in (DATA_MSB, DATA_LSB):
-            steps = ((RPN_MSB, 0), (RPN_LSB, 0), (DATA_MSB, BEND_RANGE), (RPN_MSB, 127), (RPN_LSB, 127))
-            events += [control(0, step, value, channel) for step, value in steps]
-        elif kind is Kind.CONTROL and number < ALL_SOUND_OFF and number not in PARAMETERS:
-            events.append(control(0, number, UNTOUCHED.get(number, 0), channel))
-        elif kind is Kind.BEND:
-            events.append(bend(0, 0, channel))
-        elif kind is Kind.PRESSURE:
-            events.append(Event(0, kind, channel))
-    return events
+def arranged(score: Score, options: ScoreOptions) -> Score:
+    """The score as a transport with these options plays it, once; of a loop, its section.
 
-
-def _quiet() -> list[Event]:
-    """Events that end all notes, pedals included."""
-    return [control(0, number, 0, channel) for channel in range(CHANNELS) for number in (SUSTAIN, ALL_NOTES_OFF)]
+    What is exported is made of it, so that it is what was heard.
+    """
+    if options == ScoreOptions():
+        return score
+    transport = Transport()
+    transport.load(score)
+    transport.set_options(options)
+    start, end = transport.loop or (0, score.length)
+    transport.set_options(replace(options, loop=None))
+    transport.seek(start)
+    transport.play()
+    length = -((start - end) * UNIT // round(options.tempo * UNIT))
+    whole = end == score.length
+    events = transport.advance(0, length + whole)  # the last events of a score are at its length
+    transport.pause()
+    events += transport.advance(length, 0)
+    return replace(score, events=tuple(events), length=length, tracks=(), track_of=())

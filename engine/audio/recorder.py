@@ -1,38 +1,189 @@
-"""Keeps what is played, until it is saved."""
+"""Keeps what is played, sound and events, until it is saved.
+
+The render worker only appends to a queue; a thread writes what is in it to a folder of the take, from where it can be
+saved as often as one likes, by any process, even when the one that recorded it has died.
+
+    TAKE/audio.f32      samples (n, 2), little-endian 32-bit floats
+    TAKE/events.jsonl   [sample, kind, channel, number, value] a line
+"""
 
 from __future__ import annotations
 
+import json
+import logging
+import os
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 from engine.audio.files import AudioWriter
+from engine.description import SAMPLE_RATE
+from engine.errors import OutputFileError
+from engine.midi.events import Event, Kind
+from engine.midi.writing import write_midi
 from engine.spectral import Samples
 
-LONGEST_SECONDS = 1800
+AUDIO_FILE, EVENTS_FILE = "audio.f32", "events.jsonl"
+FRAME_BYTES = 8
+LONGEST_SECONDS = 3 * 3600.0
+LEAST_FREE_BYTES = 200_000_000  # of the disk, that a recording leaves to others
+MOST_WAITING_SECONDS = 60.0  # in the queue, where the disk does not keep up
+READ_FRAMES = 65_536
+LOOK_SECONDS = 1.0  # between two looks how full the disk is
+
+log = logging.getLogger(__name__)
+
+
+class Take:
+    """A folder that a recorder wrote."""
+
+    def __init__(self, folder: Path, sample_rate: int = SAMPLE_RATE) -> None:
+        self.folder, self.sample_rate = folder, sample_rate
+
+    @property
+    def frames(self) -> int:
+        """Samples of the take; a last one that was cut off does not count."""
+        try:
+            return (self.folder / AUDIO_FILE).stat().st_size // FRAME_BYTES
+        except OSError:
+            return 0
+
+    @property
+    def seconds(self) -> float:
+        """Length of the take."""
+        return self.frames / self.sample_rate
+
+    def save(self, path: Path | str) -> Path:
+        """Write a 24-bit WAV or FLAC file, and beside it a MIDI file; return the latter's path.
+
+        Raises OutputFileError; the take is kept in any case.
+        """
+        path = Path(path)
+        with AudioWriter(path, self.sample_rate) as writer:
+            for block in self._blocks():
+                writer.write(block)
+        midi = path.with_suffix(".mid")
+        write_midi(midi, self._events(), self.sample_rate, self.frames)
+        return midi
+
+    def discard(self) -> None:
+        """Remove it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _blocks(self) -> Iterator[Samples]:
+        left = self.frames
+        try:
+            with (self.folder / AUDIO_FILE).open("rb") as file:
+                while left > 0:
+                    block = np.fromfile(file, "<f4", 2 * min(left, READ_FRAMES)).reshape(-1, 2)
+                    left -= len(block) or left
+                    yield block.astype(np.float32, copy=False)
+        except OSError as error:
+            raise OutputFileError(f"the recording in {self.folder} cannot be read: {error.strerror}") from error
+
+    def _events(self) -> Iterator[Event]:
+        try:
+            with (self.folder / EVENTS_FILE).open(encoding="utf-8") as file:
+                for line in file:
+                    event = _event(line)
+                    if event is not None:
+                        yield event
+        except OSError as error:
+            raise OutputFileError(f"the recording in {self.folder} cannot be read: {error.strerror}") from error
+
+
+def takes(folder: Path) -> list[Take]:
+    """The takes in a folder, oldest first; what holds no sound is left out."""
+    found = [Take(path.parent) for path in sorted(folder.glob(f"*/{AUDIO_FILE}"))]
+    return [take for take in found if take.frames]
 
 
 class Recorder:
-    """Blocks of output in memory; the rendering thread appends, the window saves a finished take."""
+    """Writes a take. `append` is the render worker's, `close` any other thread's."""
 
-    def __init__(self, sample_rate: int) -> None:
-        self.sample_rate = sample_rate
-        self._blocks: list[Samples] = []
+    def __init__(self, folder: Path, sample_rate: int = SAMPLE_RATE) -> None:
+        """Make the folder and its files. Raises OutputFileError."""
+        self.take = Take(folder, sample_rate)
+        self.problem = ""
+        """Why it has ended by itself, a sentence."""
         self._samples = 0
+        self._waiting = 0  # samples in the queue
+        self._queue: queue.SimpleQueue[tuple[Samples, list[Event]] | None] = queue.SimpleQueue()
+        try:
+            folder.mkdir(parents=True)
+            self._audio = (folder / AUDIO_FILE).open("wb", buffering=0)
+            self._events = (folder / EVENTS_FILE).open("w", encoding="utf-8")
+        except OSError as error:
+            raise OutputFileError(f"nothing can be recorded in {folder}: {error.strerror or error}") from error
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._thread.start()
 
     @property
     def seconds(self) -> float:
         """Length of the take so far."""
-        return self._samples / self.sample_rate
+        return self._samples / self.take.sample_rate
 
-    def append(self, block: Samples) -> bool:
-        """Take (samples, 2); return False where the take is as long as it may get."""
-        if self.seconds >= LONGEST_SECONDS:
+    def append(self, block: Samples, events: Iterable[Event] = ()) -> bool:
+        """Take (samples, 2) and events on the take's clock; return False where the recording has ended by itself."""
+        if self.problem:
             return False
-        self._blocks.append(block)
+        if self.seconds >= LONGEST_SECONDS:
+            self.problem = f"the recording is {LONGEST_SECONDS / 3600:g} hours long and was ended; it is kept"
+            return False
+        if self._waiting >= MOST_WAITING_SECONDS * self.take.sample_rate:
+            self.problem = "the disk is too slow to record to: the recording was ended; what there is of it is kept"
+            return False
         self._samples += len(block)
+        self._waiting += len(block)
+        self._queue.put((block, list(events)))
         return True
 
-    def save(self, path: Path | str) -> None:
-        """Write the take as 24-bit WAV or FLAC. Raises OutputFileError; the take is kept then."""
-        with AudioWriter(path, self.sample_rate) as writer:
-            for block in list(self._blocks):
-                writer.write(block)
+    def close(self) -> Take:
+        """Write what is left and end; nothing is appended any more."""
+        self._queue.put(None)
+        self._thread.join()
+        return self.take
+
+    def _run(self) -> None:
+        looked = 0.0
+        try:
+            with self._audio, self._events:
+                while (piece := self._queue.get()) is not None:
+                    block, events = piece
+                    if not self.problem:
+                        self._write(block, events)
+                    self._waiting -= len(block)
+                    if time.monotonic() - looked > LOOK_SECONDS:
+                        looked = time.monotonic()
+                        self._look()
+        except OSError as error:
+            log.warning("the recording was ended: %s", error)
+            self.problem = "the disk is full: the recording was ended; what there is of it is kept"
+
+    def _write(self, block: Samples, events: list[Event]) -> None:
+        data = block.astype("<f4").tobytes()
+        while data:
+            data = data[self._audio.write(data) :]
+        for event in events:
+            self._events.write(json.dumps([event.sample, event.kind.value, event.channel, event.number, event.value]))
+            self._events.write("\n")
+        self._events.flush()
+
+    def _look(self) -> None:
+        folder = self.take.folder
+        if not os.path.isdir(folder) or shutil.disk_usage(folder).free < LEAST_FREE_BYTES:
+            self.problem = "the disk is nearly full: the recording was ended; what there is of it is kept"
+
+
+def _event(line: str) -> Event | None:
+    """The event of a line; None for one that was cut off."""
+    try:
+        sample, kind, channel, number, value = json.loads(line)
+        return Event(sample, Kind(kind), channel, number, value)
+    except (ValueError, TypeError):
+        return None

@@ -19,8 +19,8 @@ SUSTAIN, SOSTENUTO, SOFT = 64, 66, 67
 NRPN_LSB, NRPN_MSB, RPN_LSB, RPN_MSB = 98, 99, 100, 101
 ALL_SOUND_OFF, RESET_CONTROLLERS, ALL_NOTES_OFF = 120, 121, 123
 NOTE_MODES = range(123, 128)  # all notes off, omni and mono modes: each of them ends the notes
-RESERVED = frozenset({0, 6, 32, 38, 64, 66, 67, 96, 97, 98, 99, 100, 101, *range(120, 128)})
-"""Controllers that a knob must not be bound to: banks, data entry, pedals, channel modes."""
+RESERVED = frozenset({0, 1, 6, 7, 10, 11, 32, 38, *range(64, 68), *range(96, 102), *range(120, 128)})
+"""Controllers that a knob must not be bound to: banks, wheel, data entry, volume, pan, expression, pedals, modes."""
 
 DRUM_CHANNEL = 9
 VIBRATO_CENTS = 50.0  # FluidSynth's depth of a full mod wheel

@@ -12,6 +12,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,19 @@ _BROKEN = (OSError, EOFError, ValueError, LookupError, TypeError, KeySignatureEr
 
 
 @dataclass(frozen=True, slots=True)
+class TrackInfo:
+    """One part of a score: the notes of one track of the file on one channel.
+
+    index: place in `Score.tracks`. notes: how many begin.
+    """
+
+    index: int
+    title: str
+    channel: int
+    notes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """A file's events in playing order.
 
@@ -36,6 +50,8 @@ class Score:
     length: samples until the last event.
     sample_rate: Hz of the clock that `events` and `length` count.
     warnings: what was mended on the way in, a sentence each.
+    tracks: its parts; empty where nothing is known of them.
+    track_of: index of every event's part, -1 for what belongs to none; empty where `tracks` is.
     """
 
     events: tuple[Event, ...]
@@ -43,6 +59,8 @@ class Score:
     sample_rate: int
     title: str = ""
     warnings: tuple[str, ...] = ()
+    tracks: tuple[TrackInfo, ...] = ()
+    track_of: tuple[int, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -61,7 +79,8 @@ class Score:
 
     def without_channel(self, channel: int) -> Score:
         """The same score without the events of one channel."""
-        return replace(self, events=tuple(event for event in self.events if event.channel != channel))
+        kept = [event.channel != channel for event in self.events]
+        return replace(self, events=tuple(compress(self.events, kept)), track_of=tuple(compress(self.track_of, kept)))
 
 
 @dataclass(slots=True)
@@ -69,14 +88,15 @@ class _Reader:
     """Turns parsed tracks into timed events; collects what had to be mended."""
 
     sample_rate: int
-    events: list[Event] = field(default_factory=list)
+    events: list[tuple[Event, int]] = field(default_factory=list)  # with the file's track
     warnings: Counter[str] = field(default_factory=Counter)
     title: str = ""
+    names: dict[int, str] = field(default_factory=dict)  # of the file's tracks
 
-    def sequence(self, messages: Iterable[tuple[int, Any]], clock: _Clock, start: float) -> float:
-        """Append one sequence's events; `messages` are (tick, message) in order. Returns its end in seconds."""
+    def sequence(self, messages: Iterable[tuple[int, Any, int]], clock: _Clock, start: float) -> float:
+        """Append one sequence's events; `messages` are (tick, message, track) in order. Returns its end in seconds."""
         seconds = start
-        for tick, message in messages:
+        for tick, message, track in messages:
             seconds = start + clock.seconds(tick)
             if seconds > MAX_SECONDS:
                 raise InputFileError(f"the MIDI file lasts longer than {MAX_SECONDS / 3600:g} hours")
@@ -85,25 +105,42 @@ class _Reader:
                     self.warnings["a tempo of 0 was ignored"] += 1
                 else:
                     clock.change(tick, message.tempo)
-            elif message.type == "track_name" and not self.title:
-                self.title = message.name.strip()
+            elif message.type == "track_name":
+                self.names.setdefault(track, message.name.strip())
+                self.title = self.title or message.name.strip()
             elif not message.is_meta:
                 event = from_mido(message, round(seconds * self.sample_rate))
                 if event is not None:
-                    self.events.append(event)
+                    self.events.append((event, track))
         return seconds
 
     def close_open_notes(self, end: int) -> None:
         """A note without an end stops with the score."""
         down: dict[tuple[int, int], int] = {}
-        for event in self.events:
+        for event, track in self.events:
             if event.kind is Kind.NOTE_ON:
-                down[event.channel, event.number] = event.sample
+                down[event.channel, event.number] = track
             elif event.kind is Kind.NOTE_OFF:
                 down.pop((event.channel, event.number), None)
-        for channel, key in down:
+        for (channel, key), track in down.items():
             self.warnings["a note that never ends was closed at the end"] += 1
-            self.events.append(note_off(end, key, channel))
+            self.events.append((note_off(end, key, channel), track))
+
+    def tracks(self) -> tuple[tuple[TrackInfo, ...], tuple[int, ...]]:
+        """The parts, and the part of every event: those that hold notes, in the file's order."""
+        notes = Counter((track, event.channel) for event, track in self.events if event.kind is Kind.NOTE_ON)
+        places = {place: index for index, place in enumerate(sorted(notes))}
+        alone = Counter(track for track, _ in notes)
+        tracks = tuple(
+            TrackInfo(index, self._track_title(track, channel, alone[track] == 1), channel, notes[track, channel])
+            for (track, channel), index in places.items()
+        )
+        return tracks, tuple(places.get((track, event.channel), -1) for event, track in self.events)
+
+    def _track_title(self, track: int, channel: int, alone: bool) -> str:
+        name = self.names.get(track, "")
+        number = f"Channel {channel + 1}"
+        return (name if alone else f"{name}, {number.lower()}") if name else number
 
 
 class _Clock:
@@ -165,26 +202,28 @@ def parse_score(data: bytes, sample_rate: int) -> Score:
     division = struct.unpack(">h", data[12:14])[0]
     if midi.type == 2:
         end = 0.0
-        for track in midi.tracks:
-            end = reader.sequence(_absolute(track), _Clock(division), end)
+        for index, track in enumerate(midi.tracks):
+            end = reader.sequence(_absolute(track, index), _Clock(division), end)
     else:
-        merged = sorted((pair for track in midi.tracks for pair in _absolute(track)), key=lambda pair: pair[0])
-        end = reader.sequence(merged, _Clock(division), 0.0)
-    reader.events.sort(key=lambda event: event.sample)
-    if not any(event.kind is Kind.NOTE_ON for event in reader.events):
+        rows = (row for index, track in enumerate(midi.tracks) for row in _absolute(track, index))
+        end = reader.sequence(sorted(rows, key=lambda row: row[0]), _Clock(division), 0.0)
+    reader.events.sort(key=lambda row: row[0].sample)
+    if not any(event.kind is Kind.NOTE_ON for event, _ in reader.events):
         raise InputFileError("it holds no notes")
     length = round(end * sample_rate)
     reader.close_open_notes(length)
+    tracks, track_of = reader.tracks()
     notes = tuple(f"{text} ({count} times)" if count > 1 else text for text, count in reader.warnings.items())
-    return Score(tuple(reader.events), length, sample_rate, reader.title, notes)
+    events = tuple(event for event, _ in reader.events)
+    return Score(events, length, sample_rate, reader.title, notes, tracks, track_of)
 
 
-def _absolute(track: Iterable[Any]) -> list[tuple[int, Any]]:
-    tick, pairs = 0, []
+def _absolute(track: Iterable[Any], index: int) -> list[tuple[int, Any, int]]:
+    tick, rows = 0, []
     for message in track:
         tick += message.time
-        pairs.append((tick, message))
-    return pairs
+        rows.append((tick, message, index))
+    return rows
 
 
 def _parse(data: bytes) -> tuple[Any, list[str]]:

@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 
 from engine.midi.channel import ChannelState
 from engine.midi.events import Event, Kind, bend, control, note_off, note_on
-from engine.midi.files import Score
-from engine.transport import CHANNELS, Transport
+from engine.midi.files import Score, TrackInfo
+from engine.score_options import ScoreOptions
+from engine.synth import CHANNELS
+from engine.transport import FORESEEN, Transport, arranged
 
 RATE = 44_100
 LENGTH = 4000
@@ -175,3 +177,227 @@ def test_another_score_ends_what_sounds_of_the_one_before():
     player.take(transport.advance(100, 100))
     assert not player.channels[0].keys_down
     assert (transport.playing, transport.position) == (False, 0)
+
+
+# --- tempo, transposition, loop, tracks ---
+
+TRACKS = 3
+
+
+@st.composite
+def melodies(draw):
+    """Scores of three tracks on two channels, whose notes all end; some overlap at one key."""
+    rows = []
+    for track in range(TRACKS):
+        channel = track // 2
+        for _ in range(draw(st.integers(0, 6))):
+            key, start = draw(st.integers(58, 63)), draw(st.integers(0, LENGTH - 2))
+            rows.append((note_on(start, key, 90, channel), track))
+            rows.append((note_off(draw(st.integers(start + 1, LENGTH)), key, channel), track))
+        for number in draw(st.lists(st.sampled_from([64, 66]), max_size=2)):
+            pressed = draw(st.integers(0, LENGTH - 2))
+            rows.append((control(pressed, number, 127, channel), track))
+            rows.append((control(draw(st.integers(pressed + 1, LENGTH)), number, 0, channel), track))
+    rows.sort(key=lambda row: row[0].sample)
+    tracks = tuple(TrackInfo(track, f"part {track}", track // 2, 1) for track in range(TRACKS))
+    return Score(
+        tuple(event for event, _ in rows), LENGTH, RATE, tracks=tracks, track_of=tuple(track for _, track in rows)
+    )
+
+
+tracks_chosen = st.frozensets(st.integers(0, TRACKS - 1))
+loops = st.one_of(st.none(), st.integers(0, LENGTH // 4).map(lambda start: (start / RATE, start / RATE + 0.06)))
+options = st.builds(
+    ScoreOptions, st.sampled_from([0.5, 0.7, 1.0, 1.333, 2.0]), st.sampled_from([-12, -2, -1, 0, 1, 2, 12]), loops,
+    tracks_chosen, tracks_chosen,
+)  # fmt: skip
+acts = st.lists(
+    st.one_of(
+        options, st.integers(0, 1500), st.tuples(st.just("seek"), times), st.sampled_from(["play", "pause", "stop"])
+    ),
+    max_size=20,
+)
+
+
+@given(melodies(), acts)
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_changed_while_playing_no_note_hangs(score, acts):
+    transport, player, now = loaded(score), Player(), 0
+    transport.play()
+    for act in acts:
+        if isinstance(act, ScoreOptions):
+            transport.set_options(act)
+        elif isinstance(act, int):
+            player.take(transport.advance(now, act))
+            now += act
+        elif isinstance(act, str):
+            getattr(transport, act)()
+        else:
+            transport.seek(act[1])
+    transport.set_options(ScoreOptions(transpose=transport.options.transpose))
+    transport.play()
+    player.take(transport.advance(now, 3 * LENGTH))
+    assert not transport.playing
+    assert not any(channel.keys_down or channel.sustain for channel in player.channels)
+
+
+@given(melodies(), acts)
+@settings(max_examples=80, deadline=None)
+def test_after_a_pause_nothing_of_the_score_is_left(score, acts):
+    transport, player, now = loaded(score), Player(), 0
+    transport.play()
+    for act in acts:
+        if isinstance(act, ScoreOptions):
+            transport.set_options(act)
+        elif isinstance(act, int):
+            player.take(transport.advance(now, act))
+            now += act
+    transport.pause()
+    player.take(transport.advance(now, 100))
+    for channel in player.channels:
+        assert not channel._notes
+
+
+@given(melodies(), options, st.lists(st.integers(1, 900), min_size=1, max_size=8))
+@settings(max_examples=80, deadline=None)
+def test_what_is_played_does_not_depend_on_the_blocks(score, chosen, blocks):
+    whole, parts = loaded(score), loaded(score)
+    for transport in (whole, parts):
+        transport.set_options(chosen)
+        transport.advance(0, 1)
+        transport.play()
+    at_once, now, cut = whole.advance(0, sum(blocks)), 0, []
+    for block in blocks:
+        cut += parts.advance(now, block)
+        now += block
+    late = parts.advance(now, 0)  # what happens at the very end of the last block
+    assert cut == at_once[: len(cut)]
+    assert [event.sample for event in (*at_once[len(cut) :], *late)] == [now] * (len(at_once) - len(cut) + len(late))
+    assert parts.position == whole.position
+
+
+@given(melodies(), options)
+@settings(max_examples=80, deadline=None)
+def test_an_export_is_what_the_transport_plays(score, chosen):
+    made, transport = arranged(score, chosen), loaded(score)
+    transport.set_options(chosen)
+    start, _ = transport.loop or (0, 0)
+    transport.seek(start)
+    transport.play()
+    events = transport.advance(0, made.length)
+    ours, its = ([event for event in row if event.sample < made.length] for row in (made.events, events))
+    assert ours == its
+    player = Player().take(made.events)
+    assert not any(channel.keys_down or channel.sustain for channel in player.channels)
+
+
+@given(melodies(), options)
+@settings(max_examples=80, deadline=None)
+def test_every_note_is_announced_before_it_begins(score, chosen):
+    transport, block = loaded(score), 256
+    transport.set_options(chosen)
+    transport.play()
+    announced, due = [], []
+    for index in range(60):
+        announced += [(event.channel, event.number) for event in transport.coming(block)]
+        due += [event for event in transport.advance(index * block, block) if event.sample >= FORESEEN + 1]
+        begun = [(event.channel, event.number) for event in due if event.kind is Kind.NOTE_ON]
+        assert set(begun) <= set(announced)
+
+
+def test_twice_the_tempo_is_half_the_time_and_a_change_keeps_the_place():
+    transport = loaded(make_score([note_on(1000, 60, 90), note_off(2000, 60), note_on(3001, 62, 90)]))
+    transport.set_options(ScoreOptions(tempo=2))
+    transport.play()
+    assert [event.sample for event in transport.advance(0, 1100) if event.kind is Kind.NOTE_ON] == [500]
+    assert transport.position == 2200
+    transport.set_options(ScoreOptions(tempo=0.5))
+    assert transport.position == 2200
+    assert [event.sample for event in transport.advance(1100, 1700)] == [1100 + 2 * 801]
+
+
+def test_a_transposed_note_ends_at_the_pitch_that_it_began_with():
+    transport, player = loaded(make_score([note_on(10, 60, 90), note_off(500, 60), note_on(600, 60, 90)])), Player()
+    transport.set_options(ScoreOptions(transpose=5))
+    transport.play()
+    player.take(transport.advance(0, 100))
+    assert player.channels[0].keys_down == [65]
+    transport.set_options(ScoreOptions(transpose=-3))
+    assert player.take(transport.advance(100, 100)).channels[0].keys_down == [65]
+    assert player.take(transport.advance(200, 350)).channels[0].keys_down == []
+    assert player.take(transport.advance(550, 100)).channels[0].keys_down == [57]
+
+
+def test_a_note_that_took_over_a_pitch_is_not_ended_by_the_one_before():
+    transport, player = loaded(make_score([note_on(0, 60, 90), note_on(200, 58, 90), note_off(300, 60)])), Player()
+    transport.play()
+    player.take(transport.advance(0, 100))
+    transport.set_options(ScoreOptions(transpose=2))
+    assert player.take(transport.advance(100, 300)).channels[0].keys_down == [60]
+
+
+def test_keys_beyond_midi_are_left_out_and_drums_stay_where_they_are():
+    transport = loaded(make_score([note_on(0, 5, 90), note_off(50, 5), note_on(0, 38, 90, 9), note_off(50, 38, 9)]))
+    transport.set_options(ScoreOptions(transpose=-12))
+    transport.play()
+    assert [(event.channel, event.number) for event in transport.advance(0, 100)] == [(9, 38), (9, 38)]
+
+
+def test_a_loop_goes_round_to_the_sample_and_strikes_what_is_held_there_again():
+    score = make_score([note_on(100, 60, 90), note_off(3900, 60), note_on(1200, 64, 90), note_off(1300, 64)])
+    transport = loaded(score)
+    start, end = 1000, 1000 + 2646
+    transport.set_options(ScoreOptions(loop=(start / RATE, end / RATE)))
+    transport.seek(start)
+    transport.play()
+    events = [(event.sample, event.kind, event.number) for event in transport.advance(0, 3 * 2646)]
+    once = [(0, Kind.NOTE_ON, 60), (200, Kind.NOTE_ON, 64), (300, Kind.NOTE_OFF, 64), (2646, Kind.NOTE_OFF, 60)]
+    rounds = [(at + 2646 * turn, kind, key) for turn in range(3) for at, kind, key in once]
+    assert events == [*rounds, (3 * 2646, Kind.NOTE_ON, 60)]
+    assert transport.position == start
+
+
+def test_muted_tracks_end_and_solo_leaves_one():
+    rows = [(note_on(0, 60, 90), 0), (note_on(0, 60, 90), 1), (note_on(0, 67, 90), 1)]
+    score = Score(
+        tuple(event for event, _ in rows), LENGTH, RATE,
+        tracks=(TrackInfo(0, "a", 0, 1), TrackInfo(1, "b", 0, 2)), track_of=tuple(track for _, track in rows),
+    )  # fmt: skip
+    transport, player = loaded(score), Player()
+    transport.play()
+    player.take(transport.advance(0, 100))
+    transport.set_options(ScoreOptions(muted=frozenset({1})))
+    assert sorted(player.take(transport.advance(100, 100)).channels[0].keys_down) == [60]  # the other track's
+    transport.set_options(ScoreOptions(solo=frozenset({1})))
+    assert not player.take(transport.advance(200, 100)).channels[0].keys_down
+
+
+def test_the_players_own_keys_go_on_when_the_score_stops():
+    transport, player = loaded(make_score([note_on(0, 60, 90)])), Player()
+    player.take([note_on(0, 72, 90)])
+    transport.play()
+    player.take(transport.advance(0, 100))
+    transport.pause()
+    player.take(transport.advance(100, 100))
+    assert player.channels[0].keys_down == [72]
+
+
+@pytest.mark.parametrize(
+    "bad", [{"tempo": 0.4}, {"tempo": 3}, {"tempo": float("nan")}, {"transpose": 13}, {"loop": (1, 1.01)},
+            {"loop": (-1, 2)}, {"loop": (0, float("inf"))}],
+)  # fmt: skip
+def test_options_out_of_range_are_refused_in_a_sentence(bad):
+    with pytest.raises(ValueError, match=r"^(the|a) "):
+        ScoreOptions(**bad)
+
+
+@given(options)
+def test_options_survive_a_settings_file(chosen):
+    assert ScoreOptions.from_json(chosen.to_json()) == chosen
+
+
+@pytest.mark.parametrize(
+    "bad", [{"tempo": "x"}, {"tempo": [1]}, {"loop": [1]}, {"loop": "ab"}, {"muted": 3}, {"transpose": 10**400}, None]
+)
+def test_damaged_options_are_the_defaults(bad):
+    assert ScoreOptions.from_json(bad) == ScoreOptions()

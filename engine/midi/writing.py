@@ -1,0 +1,83 @@
+"""Events to a Standard MIDI File."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import mido
+
+from engine.errors import OutputFileError
+from engine.midi.events import Event, Kind, note_off
+
+BEAT = 500_000  # microseconds, 120 beats a minute
+MOST_TICKS = 2**28 - 1  # between two messages
+
+
+def write_midi(path: Path | str, events: Iterable[Event], sample_rate: int, length: int) -> None:
+    """Write events as a file of type 0 whose ticks are samples, up to `length`, where held notes end.
+
+    What has no place in a MIDI file (knobs) is left out. Raises OutputFileError.
+    """
+    path = Path(path)
+    track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=BEAT)])
+    now = 0
+    for event in [*sorted(_closed(events, length), key=lambda event: event.sample)]:
+        message = to_mido(event)
+        if message is None:
+            continue
+        now = _wait(track, now, event.sample)
+        track.append(message.copy(time=event.sample - now))
+        now = event.sample
+    now = _wait(track, now, length)
+    track.append(mido.MetaMessage("end_of_track", time=max(0, length - now)))
+    part = path.with_name(f".{path.name}.part")
+    try:
+        file = mido.MidiFile(type=0, ticks_per_beat=round(sample_rate * BEAT * 1e-6))
+        file.tracks.append(track)
+        file.save(part)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputFileError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def to_mido(event: Event) -> Any | None:
+    """The mido message of an event; None for what MIDI does not know."""
+    where = {"channel": event.channel}
+    match event.kind:
+        case Kind.NOTE_ON:
+            return mido.Message("note_on", note=event.number, velocity=max(1, round(event.value)), **where)
+        case Kind.NOTE_OFF:
+            return mido.Message("note_off", note=event.number, velocity=round(event.value), **where)
+        case Kind.CONTROL:
+            return mido.Message("control_change", control=event.number, value=round(event.value), **where)
+        case Kind.PROGRAM:
+            return mido.Message("program_change", program=event.number, **where)
+        case Kind.PRESSURE:
+            return mido.Message("aftertouch", value=round(event.value), **where)
+        case Kind.BEND:
+            return mido.Message("pitchwheel", pitch=round(event.value), **where)
+        case _:
+            return None
+
+
+def _closed(events: Iterable[Event], length: int) -> Iterable[Event]:
+    """The events, and ends of the notes that have none."""
+    down: dict[tuple[int, int], None] = {}
+    for event in events:
+        if event.kind is Kind.NOTE_ON:
+            down[event.channel, event.number] = None
+        elif event.kind is Kind.NOTE_OFF:
+            down.pop((event.channel, event.number), None)
+        yield event
+    yield from (note_off(length, key, channel) for channel, key in down)
+
+
+def _wait(track: Any, now: int, until: int) -> int:
+    """A file cannot say how long nothing happens where that is very long: say it in pieces."""
+    while until - now > MOST_TICKS:
+        track.append(mido.MetaMessage("text", text="", time=MOST_TICKS))
+        now += MOST_TICKS
+    return now
