@@ -111,6 +111,7 @@ def _piano() -> QWidget:
 def _pads() -> QWidget:
     piano = PianoWidget()
     names = ("Kick", "Kick soft", "Snare", "Snare rim", "Clap", "Closed hat", "Open hat", "Tom low", "Tom high", "Ride")
+    piano.set_span(36, 71)
     piano.set_playable(range(36, 46))
     piano.set_names(dict(zip(range(36, 46), names, strict=True)))
     return piano

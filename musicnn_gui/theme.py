@@ -46,6 +46,7 @@ QComboBox:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled, QPushButton:disa
 }
 QComboBox::drop-down { width: 16px; border: 0; }
 QSpinBox, QDoubleSpinBox { padding: 2px 4px; }
+QSpinBox::up-button, QSpinBox::down-button { width: 0; border: 0; }
 QComboBox QAbstractItemView, QMenu, QListWidget, QPlainTextEdit, QTextBrowser {
     background: palette(base); border: 1px solid palette(mid); border-radius: 5px; outline: 0;
     selection-background-color: palette(highlight); selection-color: palette(highlighted-text);

@@ -14,7 +14,7 @@ from engine.knobs import KNOBS, MASTER
 from musicnn_gui.panels.dialogs import SavePresetDialog
 from musicnn_gui.panels.knobs import connect_knob
 from musicnn_gui.panels.transport import ask_audio_file
-from musicnn_gui.session import Preset, Session
+from musicnn_gui.session import Session
 from musicnn_gui.theme import ACCENT, ALARM, SPACE, WARM
 from musicnn_gui.widgets.browser import Browser, BrowserItem
 from musicnn_gui.widgets.button import IconButton
@@ -25,6 +25,7 @@ from musicnn_gui.widgets.pianoroll import clock
 
 if TYPE_CHECKING:
     from engine.reports import Snapshot
+    from musicnn_gui.presets import Preset
 
 ROOM_FOR_NAME = 1180  # pixels of the window from which its name is shown
 VOLUME = MASTER[0]

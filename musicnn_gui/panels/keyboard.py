@@ -128,6 +128,7 @@ class KeyboardPanel(QWidget):
         instrument = self._session.instrument
         if instrument is not None:
             pads: tuple[str, ...] = getattr(instrument, "pads", ())
+            self.piano.set_span(*(span_of(instrument.keys) if pads else ()))
             self.piano.set_playable(instrument.keys)
             self.piano.set_names(dict(zip(instrument.keys, pads, strict=False)))
 
@@ -191,3 +192,14 @@ class KeyboardPanel(QWidget):
             return False
         self._session.note_off(key)
         return True
+
+
+def span_of(keys: range) -> tuple[int, int]:
+    """Whole octaves from a C to a B around some keys, three at least: pads are wide enough for their names.
+
+    >>> span_of(range(36, 46)), span_of(range(48, 97))
+    ((36, 71), (48, 107))
+    """
+    first = keys.start // 12 * 12
+    last = max(first + 35, (keys.stop - 1) // 12 * 12 + 11)
+    return min(first, 127 - 36), min(last, 127)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, QSize, Qt, QTimer, Signal
+from contextlib import suppress
+
+from PySide6.QtCore import QEvent, QLocale, QPoint, QPointF, QRect, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QColor,
     QContextMenuEvent,
@@ -58,7 +60,7 @@ class KnobWidget(QWidget):
         self._locked = self._learning = False
         self._controller: int | None = None
         self._drag: tuple[float, float] | None = None  # height of the mouse, position at the last move
-        self._editor: QLineEdit | None = None
+        self._editor: _Editor | None = None
         self._bubble = ValueBubble(self)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
@@ -218,34 +220,28 @@ class KnobWidget(QWidget):
         """Let the player type a value over the shown one."""
         if self._editor is not None:
             return
-        editor = QLineEdit(text or f"{self._value:.6g}", self.window() if self._compact else self)
+        editor = _Editor(text or f"{self._value:.6g}", self.window() if self._compact else self)
         editor.setAccessibleName(f"Value of {self.knob.title}")
-        validator = QDoubleValidator(editor)
-        validator.setNotation(QDoubleValidator.Notation.StandardNotation)
-        editor.setValidator(validator)
-        editor.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-        editor.setStyleSheet("padding: 0 2px;")
         place = QPoint(self.width() // 2 - EDITOR_WIDTH // 2, self.height() if self._compact else round(DIAL) - 2)
         editor.setGeometry(QRect(self.mapTo(editor.parentWidget(), place), QSize(EDITOR_WIDTH, 24)))
         if not text:
             editor.selectAll()
-        editor.editingFinished.connect(self._take_typed)
+        editor.done.connect(self._take_typed)
         self._editor = editor
         editor.show()
         editor.setFocus(Qt.FocusReason.OtherFocusReason)
 
-    def _take_typed(self) -> None:
+    def _take_typed(self, text: str) -> None:
+        """A number is a value; anything else, such as nothing after Esc, changes nothing."""
         editor, self._editor = self._editor, None
         if editor is None:
             return
-        value, valid = editor.locale().toDouble(editor.text())
-        again = editor.hasFocus()
+        if editor.hasFocus():
+            self.setFocus(Qt.FocusReason.OtherFocusReason)
         editor.hide()
         editor.deleteLater()
-        if again:
-            self.setFocus(Qt.FocusReason.OtherFocusReason)
-        if valid:
-            self._move_to(value)
+        with suppress(ValueError):
+            self._move_to(float(text.replace(",", ".")))
 
     def _step(self, change: float) -> None:
         self._move_to(self.knob.to_value(self.knob.to_position(self._value) + change))
@@ -327,6 +323,43 @@ class KnobWidget(QWidget):
         painter.setPen(_round_pen(TEXT, 2))
         painter.drawLine(QPointF(0, -cap.height() / 2 + 6), QPointF(0, -cap.height() / 2 + 2))
         painter.restore()
+
+
+class _Editor(QLineEdit):
+    """A line for a number. done(text) comes once, with "" after Esc; Enter goes no further than here."""
+
+    done = Signal(str)
+
+    def __init__(self, text: str, parent: QWidget) -> None:
+        super().__init__(text, parent)
+        validator = QDoubleValidator(self)
+        validator.setNotation(QDoubleValidator.Notation.StandardNotation)
+        validator.setLocale(QLocale.c())
+        self.setValidator(validator)
+        self.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        self.setStyleSheet("padding: 0 2px;")
+
+    def event(self, event: QEvent) -> bool:
+        """Esc is meant for this line, not for the window's shortcut."""
+        escape = isinstance(event, QKeyEvent) and event.key() == Qt.Key.Key_Escape
+        if event.type() == QEvent.Type.ShortcutOverride and escape:
+            event.accept()
+            return True
+        return super().event(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter takes the value, Esc leaves it."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.done.emit(self.text())
+        elif event.key() == Qt.Key.Key_Escape:
+            self.done.emit("")
+        else:
+            super().keyPressEvent(event)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """Going elsewhere takes the value."""
+        super().focusOutEvent(event)
+        self.done.emit(self.text())
 
 
 class ValueBubble(QLabel):

@@ -18,7 +18,7 @@ LIMIT_SHOWN = 0.97
 CLIP_SHOWN = 0.999
 """Amplitude from which the clip light is on; it stays until it is clicked."""
 LIGHT = 9
-TICKS_DB = (-48, -24, -12, -6, 0)
+TICKS_DB = (-48, -36, -24, -12, 0)
 
 
 class MeterWidget(QWidget):

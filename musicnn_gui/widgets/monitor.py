@@ -25,6 +25,7 @@ class MonitorWidget(QWidget):
         self._xruns = self._midi = 0
         self._alarm_until = self._light_until = 0.0
         self._lit = False
+        self.setAccessibleDescription("no sound device")
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Monitor")
         self.setToolTip(

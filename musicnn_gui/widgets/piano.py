@@ -19,18 +19,19 @@ OUTSIDE = 0.55
 BLACK_WIDTH, BLACK_HEIGHT = 0.62, 0.62
 SOFTEST, LOUDEST = 30, 120
 NAME_HEIGHT = 12
+FIRST, LAST = 21, 108
 
 
 class PianoWidget(QWidget):
-    """88 keys by default. pressed(key, velocity) and released(key) tell of the mouse and of Enter on the chosen key."""
+    """88 keys, or those of `set_span`. pressed(key, velocity) and released(key) tell of the mouse and of Enter on the chosen key."""
 
     pressed = Signal(int, int)
     released = Signal(int)
 
-    def __init__(self, first: int = 21, last: int = 108, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._first, self._last = first, last
-        self._whites = [key for key in range(first, last + 1) if key % 12 not in BLACK]
+        self._first, self._last = FIRST, LAST
+        self._whites = [key for key in range(FIRST, LAST + 1) if key % 12 not in BLACK]
         self._lit: frozenset[int] = frozenset()
         self._labels: dict[int, str] = {}
         self._names: dict[int, str] = {}
@@ -82,6 +83,14 @@ class PianoWidget(QWidget):
     def set_playable(self, keys: range) -> None:
         """Keys that the instrument has; the others are darker."""
         self._playable = keys
+        self._changed()
+
+    def set_span(self, first: int = FIRST, last: int = LAST) -> None:
+        """Show these keys; both ends have to be white."""
+        self._leave()
+        self._first, self._last = first, last
+        self._whites = [key for key in range(first, last + 1) if key % 12 not in BLACK]
+        self._chosen = min(max(self._chosen, first), last)
         self._changed()
 
     def key_rect(self, key: int) -> QRectF:
