@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import logging
 import os
@@ -17,7 +18,7 @@ from PySide6.QtWidgets import QApplication
 
 from engine.memory import rss_mb
 from musicnn_gui.assets import DEMO
-from musicnn_gui.logs import log_path
+from musicnn_gui.crash import CrashMarker, CrashReport, catch_faults, log_path
 from musicnn_gui.panels.dialogs import crash_dialog
 from musicnn_gui.session import Session
 from musicnn_gui.settings import Settings, settings_path
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 LOG_BYTES = 1_000_000
 INTERRUPT_MS = 200
 METERS_MS = 500
+SAVE_MS = 20_000  # between two times that the settings are written, for the case of a crash
 READY = "ready"
 
 
@@ -54,13 +56,16 @@ def run(options: PlayOptions) -> int:
     app.setApplicationName("MusicNN")
     app.setDesktopFileName("musicnn")
     apply_theme(app)
-    settings = Settings.load(settings_path())
+    faults = catch_faults(log_path())
+    settings, marker = Settings.load(settings_path()), CrashMarker(settings_path().parent)
     if options.instrument is not None:
         settings.instrument = options.instrument
     if options.block is not None:
         settings.block = options.block
-    session = Session(settings)
-    session.start(options.file or DEMO)  # first: the engine's process loads while the window is made
+    session = Session(settings, crashed=marker.set())
+    session.start(
+        options.file or session.remembered_score or DEMO
+    )  # first: the engine's process loads while the window is made
     window = MainWindow(session)
     sys.excepthook = _Excepthook(window)
     window.show()
@@ -82,12 +87,24 @@ def run(options: PlayOptions) -> int:
     wake = QTimer()
     wake.timeout.connect(lambda: None)
     wake.start(INTERRUPT_MS)
+    keeping = QTimer()
+    keeping.timeout.connect(lambda: _keep(session))
+    keeping.start(SAVE_MS)
     status = app.exec()
     if meters is not None:
         meters.close()
     session.close()
     session.settings.save(settings_path())
+    marker.clear()
+    if faults is not None:
+        faulthandler.disable()
+        faults.close()
     return status
+
+
+def _keep(session: Session) -> None:
+    session.remember()
+    session.settings.save(settings_path())
 
 
 class _MetersFile:
@@ -132,7 +149,7 @@ class _Excepthook:
         if self._said:  # one dialog, though the same may happen sixty times a second
             return
         self._said = True
-        dialog = crash_dialog(error, log_path(), self._window)
+        dialog = crash_dialog(CrashReport.of(error), self._window)
         dialog.finished.connect(self._again)
         dialog.show()
 

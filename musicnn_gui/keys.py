@@ -20,6 +20,7 @@ ACTIONS = (
     ActionRow("open", "Open a MIDI file …", "Ctrl+O", "Files"),
     ActionRow("export", "Export the score …", "Ctrl+E", "Files"),
     ActionRow("record", "Record, or end recording", "Ctrl+R", "Files"),
+    ActionRow("save take", "Save the last recording …", "Ctrl+Shift+R", "Files"),
     ActionRow("undo", "Undo", "Ctrl+Z", "Knobs"),
     ActionRow("redo", "Redo", "Ctrl+Shift+Z", "Knobs"),
     ActionRow("side", "Compare: the other side of A/B", "Ctrl+B", "Knobs"),

@@ -1,28 +1,36 @@
-"""What the window shows and changes, as signals: engine, devices, score, instrument, export. No widgets.
+"""What the window shows and changes, as signals: engine, devices, score, instrument, export, recording. No widgets.
 
-The engine runs in a process of its own (`engine.client`); what it tells comes back as signals. Reading a file happens
-in a thread, so that a slow disk does not stop the window.
+What can be undone is in `musicnn_gui.editing`. The engine runs in a process of its own (`engine.client`); what it tells
+comes back as signals. Reading and writing files happens in a thread, so that a slow disk does not stop the window.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject, Signal, Slot
+from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
-from engine.client import EngineClient
+from engine.audio.recorder import Take, takes
 from engine.description import SAMPLE_RATE
 from engine.errors import MusicNNError, sentence
 from engine.exporting import Export
 from engine.knobs import KNOBS, MASTER, Knob
+from engine.library import DEFAULT
 from engine.midi.events import Event, note_off, note_on
-from engine.midi.files import Score, read_score
+from engine.midi.files import Score, TrackInfo, read_score
+from engine.score_options import ScoreOptions
+from engine.transport import arranged
 from musicnn_gui.assets import DEMO
+from musicnn_gui.editing import Editing
+from musicnn_gui.instruments import InstrumentEntry, listed
+from musicnn_gui.memory import first_state, remembered, same_preset
+from musicnn_gui.presets import Preset
+from musicnn_gui.recordings import new_folder, recordings_folder, spoken
 from musicnn_gui.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,16 +43,15 @@ SILENT = "no sound device"
 CLOSE_SECONDS = 5.0
 
 
-class Session(QObject):
+class Session(Editing):
     """The state of the program. Everything public is called by the window's thread."""
 
     ready = Signal()
     """The instrument can be played."""
     busy = Signal(str)
     """What is being done, for the status line; empty when it is done."""
-    message = Signal(str, bool)
-    """A sentence for the player; True for a problem."""
     instrument_changed = Signal()
+    instruments_changed = Signal()
     score_changed = Signal()
     devices_changed = Signal()
     ports_changed = Signal()
@@ -52,14 +59,16 @@ class Session(QObject):
     """Share that is done, 0-1."""
     export_ended = Signal(str)
     """Name of the finished file; empty where it was cancelled or failed."""
+    recording_changed = Signal()
+    """It has begun, ended, or been saved."""
 
     _on_window_thread = Signal(object)
 
-    def __init__(self, settings: Settings, parent: QObject | None = None) -> None:
+    def __init__(self, settings: Settings, parent: QObject | None = None, *, crashed: bool = False) -> None:
+        """crashed: the program has not ended by itself the last time."""
         super().__init__(parent)
         self.settings = settings
-        self.engine = EngineClient(self._hear)
-        self.instrument: InstrumentInfo | None = None
+        self.crashed_last_time = crashed
         self.score: Score | None = None
         self.score_path: Path | None = None
         self.devices: list[str] = []
@@ -68,30 +77,53 @@ class Session(QObject):
         self.ports: list[str] = []
         self.midi_connected = ""
         """Name of the MIDI port that is listened to, or nothing."""
-        self.knobs: dict[str, float] = {name: KNOBS[name].default for name in MASTER}
+        self.instruments: list[InstrumentEntry] = []
+        self.take: Take | None = None
+        """What was recorded last, saved or not."""
+        self._recording: Path | None = None
+        self._saving: Path | None = None
+        self._saved = False
+        self._pending_preset: Preset | None = None
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="reading")
         self._export: Export | None = None
         self._export_path = Path()
         self._closing = self._ready = False
         self._on_window_thread.connect(self._call)
+        self.refresh_instruments()
 
     # --- starting and ending ---
 
     def start(self, score: Path | None = None) -> None:
         """Load the instrument, open the devices, then the score."""
+        settings = self.settings
+        if self.crashed_last_time:
+            self._say_later(f"MusicNN ended unexpectedly the last time, with {settings.instrument} loaded.", True)
+            settings.instrument = DEFAULT
         if score is not None:
             self.open_score(score)
-        settings = self.settings
+        left = takes(recordings_folder())
+        if left:
+            self.take = left[-1]
+            self._say_later(f"A recording of {spoken(self.take.seconds)} was not saved; it can still be.", False)
         self.engine.start(settings.instrument, self.knobs, settings.device, settings.block, settings.midi_port)
 
     def close(self) -> None:
-        """Silence everything and let the devices go."""
+        """Silence everything and let the devices go; a recording that was not saved waits for the next start."""
+        self.remember()
         self._closing = True
         if self._export is not None:
             self._export.cancel()
             self._export.wait(CLOSE_SECONDS)
         self._reading.shutdown(wait=True, cancel_futures=True)
         self.engine.close()
+        if self._saved and self.take is not None:
+            self.take.discard()
+
+    @property
+    def remembered_score(self) -> Path | None:
+        """The file that was open when the program was ended, if it is still there."""
+        path = Path(self.settings.score)
+        return path if self.settings.score and path.is_file() else None
 
     # --- playing ---
 
@@ -106,11 +138,6 @@ class Session(QObject):
     def play(self, event: Event) -> None:
         """Let an event happen now."""
         self.engine.play_event(event)
-
-    def turn(self, name: str, value: float) -> None:
-        """Set a knob."""
-        self.knobs[name] = value
-        self.engine.turn(name, value)
 
     def panic(self) -> None:
         """Silence at once."""
@@ -128,7 +155,43 @@ class Session(QObject):
         """Load an instrument by name or path; the one that plays goes on until the new one is ready."""
         self.engine.load(name, {knob: self.knobs[knob] for knob in MASTER})
 
+    def step_instrument(self, step: int) -> None:
+        """Load the next instrument (1) or the one before (-1), round and round."""
+        sources = [entry.source for entry in self.instruments]
+        here = self.instrument.source if self.instrument else ""
+        if sources:
+            index = sources.index(here) if here in sources else -1 if step > 0 else 0
+            self.load_instrument(sources[(index + step) % len(sources)])
+
+    def set_favourite(self, source: str, on: bool) -> None:
+        """Mark an instrument, or no longer."""
+        others = [name for name in self.settings.favourites if name != source]
+        self.settings.favourites = [*others, source] if on else others
+        self.refresh_instruments()
+
+    def refresh_instruments(self) -> None:
+        """Look for instruments again."""
+        self.instruments = listed(self.settings.favourites, self.instrument)
+        self.instruments_changed.emit()
+
+    def _open_preset(self, preset: Preset) -> None:
+        """A preset of another instrument loads that one first."""
+        here = self.instrument.name if self.instrument else ""
+        others = [entry for entry in self.instruments if Path(entry.source).name == preset.instrument]
+        if preset.instrument in ("", here):
+            self.load_preset(preset)
+        elif others:
+            self._pending_preset = preset
+            self.load_instrument(others[0].source)
+        else:
+            self.message.emit(f"{preset.title} is for {preset.instrument}, which is not installed here.", True)
+
     # --- score ---
+
+    @property
+    def tracks(self) -> list[TrackInfo]:
+        """Parts of the score."""
+        return list(self.score.tracks) if self.score is not None else []
 
     def open_score(self, path: Path) -> None:
         """Read a MIDI file and stand at its beginning."""
@@ -156,7 +219,10 @@ class Session(QObject):
         return self._export is not None and self._export.running
 
     def export(self, path: Path) -> None:
-        """Render the score with the knobs as they are into a .wav or .flac file, beside the playing."""
+        """Render the score as it is played, knobs and all, into a .wav or .flac file, beside the playing.
+
+        Of a loop, its section is rendered, once.
+        """
         if self.exporting:
             self.message.emit("An export is running already.", True)
             return
@@ -164,13 +230,94 @@ class Session(QObject):
             self.message.emit("There is nothing to export: open a MIDI file first.", True)
             return
         self._export_path = path
-        source, knobs = self.instrument.source, dict(self.knobs)
-        self._export = Export(self.score, source, path, knobs, self.export_progress.emit, self._exported)
+        self.settings.export_folder = str(path.parent)
+        score, source = arranged(self.score, self.score_options), self.instrument.source
+        self._export = Export(score, source, path, self.knobs, self.export_progress.emit, self._exported)
 
     def cancel_export(self) -> None:
         """End a running export; nothing is left of it."""
         if self._export is not None:
             self._export.cancel()
+
+    # --- recording ---
+
+    @property
+    def recording(self) -> float | None:
+        """Seconds that have been recorded; None where nothing is."""
+        if self._recording is None:
+            return None
+        snapshot = self.snapshot
+        return (snapshot.recording if snapshot is not None else None) or 0.0
+
+    def start_recording(self) -> None:
+        """Record sound and events until that is stopped. What was recorded before and not saved stays on the disk."""
+        if self._recording is None:
+            if self._saved and self.take is not None:
+                self.take.discard()
+                self.take, self._saved = None, False
+            self._recording = new_folder()
+            self.engine.record(str(self._recording))
+            self.recording_changed.emit()
+
+    def stop_recording(self) -> None:
+        """End the recording; `take` is there when `recording_changed` says so."""
+        if self._recording is not None:
+            self.engine.record("")
+
+    def save_recording(self, path: Path) -> None:
+        """Write the last take as .wav (24 bit) or .flac, and beside it a .mid; a recording that runs is ended first."""
+        if self._recording is not None:
+            self._saving = path
+            self.stop_recording()
+        elif self.take is None:
+            self.message.emit("There is nothing to save: record something first.", True)
+        else:
+            self.settings.recording_folder = str(path.parent)
+            self._do(f"writing {path.name}", self._write_take, self.take, path)
+
+    def discard_recording(self) -> None:
+        """Throw the last take away."""
+        if self.take is not None and self._recording is None:
+            self.take.discard()
+            self.take, self._saved = None, False
+            self.recording_changed.emit()
+
+    def _recorded(self, folder: str) -> None:
+        """The engine has written all of a take, or has ended before it could."""
+        if self._recording is None or str(self._recording) != folder:
+            return
+        take = Take(self._recording)
+        self._recording = None
+        if take.frames:
+            self.take, self._saved = take, False
+        else:
+            take.discard()
+        self.recording_changed.emit()
+        path, self._saving = self._saving, None
+        if path is not None:
+            self.save_recording(path)
+
+    # --- what is played ---
+
+    @property
+    def midi_activity(self) -> int:
+        """How many MIDI events have been received; it grows while somebody plays."""
+        return self.engine.midi_events
+
+    @property
+    def pedals(self) -> Mapping[str, float]:
+        """How far sustain, sostenuto and soft pedal are down, 0-1."""
+        return self.snapshot.pedals if self.snapshot is not None else {}
+
+    @property
+    def bend(self) -> float:
+        """Where the bend wheel is, -1 to 1."""
+        return self.snapshot.bend if self.snapshot is not None else 0.0
+
+    @property
+    def modulation(self) -> float:
+        """How far the modulation wheel is up, 0-1."""
+        return self.snapshot.modulation if self.snapshot is not None else 0.0
 
     # --- devices ---
 
@@ -213,8 +360,12 @@ class Session(QObject):
         self.engine.rescan()
 
     def remember(self, **changes: object) -> None:
-        """Change settings that belong to the window."""
-        self.settings = replace(self.settings, **changes)  # type: ignore[arg-type]
+        """Bring the settings up to date, and change those that belong to the window."""
+        score = str(self.score_path) if self.score_path not in (None, DEMO) else ""
+        mine = remembered(self._state) if self.instrument is not None else {}
+        if self.score is not None:
+            mine["score"] = score
+        self.settings = replace(self.settings, **(mine | changes))
 
     # --- below: the reading thread ---
 
@@ -240,6 +391,11 @@ class Session(QObject):
         score = read_score(path, SAMPLE_RATE)
         self.engine.open_score(score)
         self._on_window_thread.emit(lambda: self._take_score(score, path))
+
+    def _write_take(self, take: Take, path: Path) -> None:
+        midi = take.save(path)
+        self._on_window_thread.emit(lambda: self._take_saved(take))
+        self.message.emit(f"{path.name} and {midi.name} are written.", False)
 
     # --- what is told by other threads, on the window's ---
 
@@ -280,20 +436,54 @@ class Session(QObject):
             case "ports":
                 self.ports, self.midi_connected = arguments
                 self.ports_changed.emit()
+            case "knobs":
+                self._controlled(*arguments)
+            case "learned":
+                self._learned(*arguments)
+            case "recorded":
+                self._recorded(*arguments)
+            case "restarted" if self._recording is not None:
+                self._recorded(str(self._recording))
 
     def _take_instrument(self, instrument: InstrumentInfo) -> None:
-        again = self.instrument is not None and self.instrument.source == instrument.source
-        self.instrument = instrument
-        self.settings.instrument = instrument.source
-        if not again:  # an engine that was lost and started again knows its knobs
-            kept = {name: self.knobs[name] for name in MASTER}
-            self.knobs = {name: KNOBS[name].default for name in instrument.knobs} | kept
+        before, self.settings.instrument = self.settings.instrument, instrument.source
+        if self.instrument is not None and self.instrument.source == instrument.source:
+            self.instrument = instrument  # an engine that was lost and started again knows its knobs
+        else:
+            again = self.instrument is None and before == instrument.source and not self.crashed_last_time
+            self._begin_instrument(instrument, first_state(instrument, self._state, self.settings if again else None))
+            if again:
+                self._find_preset()
+            self.refresh_instruments()
             self.instrument_changed.emit()
+        preset, self._pending_preset = self._pending_preset, None
+        if preset is not None and preset.instrument == instrument.name:
+            self.load_preset(preset)
+
+    def _find_preset(self) -> None:
+        """The preset that was loaded when the program was ended; its knobs may have been moved since."""
+        preset = same_preset(self.presets, self.settings.preset)
+        if preset is not None:
+            loaded = {name: preset.knobs.get(name, KNOBS[name].default) for name in self.knobs if name not in MASTER}
+            self._become(replace(self._state, preset=preset, loaded=loaded))
 
     def _take_score(self, score: Score, path: Path) -> None:
+        again = self.score is None and str(path) == self.settings.score
         self.score, self.score_path = score, path
+        self._begin_score(ScoreOptions.from_json(self.settings.score_options) if again else ScoreOptions())
         if path != DEMO:
             self.settings.folder = str(path.parent)
         self.score_changed.emit()
         if score.warnings:
             self.message.emit(f"{path.name}: {'; '.join(score.warnings)}.", False)
+
+    def _take_saved(self, take: Take) -> None:
+        if self.take is take:
+            self._saved = True
+            self.recording_changed.emit()
+        else:
+            take.discard()
+
+    def _say_later(self, text: str, problem: bool) -> None:
+        """When the window is there to show it."""
+        QTimer.singleShot(0, self, lambda: self.message.emit(text, problem))

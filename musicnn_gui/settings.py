@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -20,14 +21,34 @@ def settings_path() -> Path:
 
 @dataclass
 class Settings:
-    """device: title of the output, "" for the default one; midi_port: "" for none, AUTO_PORT for the only one."""
+    """What of it is no more than text and numbers is checked by who uses it.
+
+    device: title of the output, "" for the default one. midi_port: "" for none, AUTO_PORT for the only one.
+    folder, export_folder, recording_folder: where files were chosen last. geometry: of the window.
+    score, score_options: the file that was open, and how it was played. knobs, other_knobs, side: of A/B.
+    preset: its file, or its title where it came with the instrument. mapping: controllers by knobs.
+    favourites: sources of instruments. author: of presets. view: what widgets want to remember.
+    """
 
     instrument: str = "piano"
     device: str = ""
     block: int = 256
     midi_port: str = AUTO_PORT
     folder: str = ""
+    export_folder: str = ""
+    recording_folder: str = ""
     geometry: str = ""
+    score: str = ""
+    score_options: dict[str, Any] = field(default_factory=dict)
+    knobs: dict[str, Any] = field(default_factory=dict)
+    other_knobs: dict[str, Any] = field(default_factory=dict)
+    side: str = "A"
+    locks: list[Any] = field(default_factory=list)
+    preset: str = ""
+    mapping: dict[str, Any] = field(default_factory=dict)
+    favourites: list[Any] = field(default_factory=list)
+    author: str = ""
+    view: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path) -> Settings:
@@ -35,13 +56,13 @@ class Settings:
         settings = cls()
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return settings
         if isinstance(data, dict):
-            for field in fields(cls):
-                value = data.get(field.name)
-                if isinstance(value, type(getattr(settings, field.name))) and not isinstance(value, bool):
-                    setattr(settings, field.name, value)
+            for entry in fields(cls):
+                value = data.get(entry.name)
+                if isinstance(value, type(getattr(settings, entry.name))) and not isinstance(value, bool):
+                    setattr(settings, entry.name, value)
         return settings
 
     def save(self, path: Path) -> None:
@@ -51,5 +72,5 @@ class Settings:
             part = path.with_suffix(".part")
             part.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
             part.replace(path)
-        except OSError:
+        except (OSError, ValueError):  # the latter for text that no file can hold
             return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,8 +15,8 @@ from PySide6.QtGui import QAction, QCloseEvent, QDesktopServices, QDragEnterEven
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
 from engine.description import JSON_FILE
+from musicnn_gui.crash import log_path
 from musicnn_gui.keys import ACTIONS, key_groups
-from musicnn_gui.logs import log_path
 from musicnn_gui.panels.devices import DevicesPanel, StatusLine
 from musicnn_gui.panels.dialogs import TextDialog, about_html, keys_html
 from musicnn_gui.panels.header import HeaderPanel, popup_under
@@ -56,7 +55,6 @@ class MainWindow(QMainWindow):
         self.messages, self.hint = MessageBar(self), Hint(self.spectrograms.output)
         self.actions_by_name = self._actions()
         self.header.menu_button.clicked.connect(self.show_menu)
-        self.morph.morphed.connect(self.knobs.show_values)
         session.message.connect(self.messages.show_message)
         session.score_changed.connect(self._show_title)
         self._restore()
@@ -118,7 +116,7 @@ class MainWindow(QMainWindow):
         application = QApplication.instance()
         if application is not None:
             application.removeEventFilter(self.keyboard)
-        self.session.remember(geometry=_packed(self.saveGeometry()), view=json.dumps(self._view()))
+        self.session.remember(geometry=_packed(self.saveGeometry()), view=self._view())
         super().closeEvent(event)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
@@ -153,6 +151,7 @@ class MainWindow(QMainWindow):
         session, header, transport, spectrograms = self.session, self.header, self.transport, self.spectrograms
         work: dict[str, Callable[[], object]] = {
             "open": transport.ask_open, "export": transport.ask_export, "record": header.toggle_recording,
+            "save take": header.ask_save_take,
             "loop": transport.mark_loop, "panic": session.panic, "mute": header.toggle_mute,
             "undo": session.undo, "redo": session.redo, "side": session.switch_side, "copy": session.copy_to_other_side,
             "instruments": header.instruments.open, "presets": header.presets.open, "save": header.ask_save,
@@ -241,12 +240,7 @@ class MainWindow(QMainWindow):
         settings = self.session.settings
         if settings.geometry:
             self.restoreGeometry(_unpacked(settings.geometry))
-        try:
-            view = json.loads(settings.view or "{}")
-        except ValueError:
-            view = {}
-        if not isinstance(view, dict):
-            return
+        view = settings.view
         for name, splitter in self.splitters.items():
             if isinstance(view.get(name), str):
                 splitter.restoreState(_unpacked(view[name]))

@@ -155,8 +155,7 @@ class Recorder:
             with self._audio, self._events:
                 while (piece := self._queue.get()) is not None:
                     block, events = piece
-                    if not self.problem:
-                        self._write(block, events)
+                    self._write(block, events)
                     self._waiting -= len(block)
                     if time.monotonic() - looked > LOOK_SECONDS:
                         looked = time.monotonic()

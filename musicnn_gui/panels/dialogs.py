@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, metadata
-from pathlib import Path
 
 from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices
@@ -21,6 +20,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from musicnn_gui.crash import CrashReport
 from musicnn_gui.theme import FAINT
 
 LIBRARIES = (
@@ -128,16 +128,14 @@ def keys_html(groups: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> str:
     return "".join(parts)
 
 
-def crash_dialog(error: BaseException, log_path: Path, parent: QWidget | None) -> QMessageBox:
+def crash_dialog(report: CrashReport, parent: QWidget | None) -> QMessageBox:
     """Says that something nobody expected has happened, and where the log is. The sound plays on."""
-    box = QMessageBox(QMessageBox.Icon.Critical, "Something went wrong", "", parent=parent)
+    box = QMessageBox(QMessageBox.Icon.Critical, report.title, report.text, parent=parent)
     box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    box.setText("Something went wrong that should not have. The sound engine plays on, and nothing was lost.")
-    box.setInformativeText(f"What happened is written in the log:\n{log_path}")
-    box.setDetailedText(f"{type(error).__name__}: {error}")
+    box.setDetailedText(report.details)
     box.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     show = QPushButton("Show the log")
-    show.clicked.connect(lambda: QDesktopServices.openUrl(QUrl.fromLocalFile(str(log_path))))
+    show.clicked.connect(lambda: QDesktopServices.openUrl(QUrl.fromLocalFile(str(report.log))))
     box.addButton(show, QMessageBox.ButtonRole.ActionRole)
     box.addButton(QMessageBox.StandardButton.Close)
     box.setModal(False)

@@ -37,6 +37,7 @@ class HeaderPanel(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
+        self._ask_when_done = False
         self.menu_button = IconButton("menu", "Menu (F10)", flat=True)
         self.name = QLabel("<b>MusicNN</b>")
         self.name.setStyleSheet(f"color: {ACCENT.name()}; font-size: 15px;")
@@ -94,33 +95,46 @@ class HeaderPanel(QWidget):
         self.volume.turned.connect(lambda _: self.mute.setChecked(False))
         for changed in (
             session.instrument_changed, session.instruments_changed, session.preset_changed, session.history_changed,
-            session.side_changed, session.recording_changed, session.mapping_changed,
+            session.side_changed, session.recording_changed, session.mapping_changed, session.locks_changed,
         ):  # fmt: skip
             changed.connect(self.refresh)
+        session.recording_changed.connect(self._recorded)
         session.knobs_changed.connect(self._show_volume)
         session.busy.connect(self._show_busy)
 
     # --- what the player asks for ---
 
     def toggle_recording(self) -> None:
-        """Begin to record, or end and ask where to."""
+        """Begin to record, or end; where to is asked when all of it is on the disk."""
+        if self._session.recording is None:
+            self._session.start_recording()
+        else:
+            self._ask_when_done = True
+            self._session.stop_recording()
+
+    def ask_save_take(self) -> None:
+        """Let the player choose where the last recording goes."""
         session = self._session
-        if session.recording is None:
-            session.start_recording()
+        if session.take is None:
+            session.message.emit("There is nothing to save: record something first.", True)
             return
-        session.stop_recording()
-        target = ask_audio_file(self, "Save the recording", Path(session.settings.folder or ".") / "recording.wav")
+        suggested = Path(session.settings.recording_folder) / "recording.wav"
+        target = ask_audio_file(self, "Save the recording, and its MIDI beside it", suggested)
         if target is not None:
             session.save_recording(target)
 
     def ask_save(self) -> None:
         """Let the player name the preset."""
-        preset = self._session.preset
-        own = preset is not None and preset.path is not None
-        words = (preset.title, preset.author, preset.comment) if preset is not None and own else ("", "", "")
-        dialog = SavePresetDialog(*words, parent=self)
+        session = self._session
+        preset = session.preset
+        if preset is not None and preset.path is not None:
+            dialog = SavePresetDialog(preset.title, preset.author, preset.comment, self)
+        else:
+            dialog = SavePresetDialog("", session.settings.author, "", self)
         if dialog.exec():
-            self._session.save_preset(*dialog.words)
+            title, author, comment = dialog.words
+            session.settings.author = author
+            session.save_preset(title, author, comment)
 
     def toggle_mute(self) -> None:
         """Silence the output, or let it be heard again."""
@@ -165,6 +179,12 @@ class HeaderPanel(QWidget):
         """The program's name is shown where there is room."""
         self.name.setVisible(self.width() >= ROOM_FOR_NAME)
         super().resizeEvent(event)
+
+    def _recorded(self) -> None:
+        if self._ask_when_done and self._session.recording is None:
+            self._ask_when_done = False
+            if self._session.take is not None:
+                self.ask_save_take()
 
     def _show_busy(self, what: str) -> None:
         if what:

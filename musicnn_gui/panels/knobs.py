@@ -38,7 +38,7 @@ class KnobsPanel(QScrollArea):
         session.instrument_changed.connect(self.refresh)
         session.knobs_changed.connect(self.show_values)
         session.mapping_changed.connect(self.show_mapping)
-        session.history_changed.connect(self.show_locks)
+        session.locks_changed.connect(self.show_locks)
         self.refresh()
 
     def refresh(self) -> None:
@@ -86,7 +86,6 @@ class KnobsPanel(QScrollArea):
         for name in names:
             self._session.set_locked(name, on)
         self._session.end_gesture()
-        self.show_locks()
 
     def _arrange(self) -> None:
         room = self.width() - self.verticalScrollBar().sizeHint().width()

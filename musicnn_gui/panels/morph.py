@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox, QGridLayout, QSizePolicy, QWidget
 
 from engine.knobs import KNOBS
@@ -25,8 +25,8 @@ class Corner:
     knobs: Mapping[str, float]
 
 
-def mix(corners: list[Corner], weights: tuple[float, ...], locked: set[str]) -> dict[str, float]:
-    """Values between corners, of the knobs that any of them sets and that are not locked.
+def mix(corners: list[Corner], weights: tuple[float, ...]) -> dict[str, float]:
+    """Values between corners, of the knobs that any of them sets.
 
     What a corner does not set stands at its default there, as in a preset.
     """
@@ -37,14 +37,11 @@ def mix(corners: list[Corner], weights: tuple[float, ...], locked: set[str]) -> 
             for share, corner in zip(weights, corners, strict=True)
         )
         for name in names
-        if name not in locked
     }
 
 
 class MorphPanel(QWidget):
-    """morphed(names) tells which knobs were turned."""
-
-    morphed = Signal(list)
+    """Choices at the corners, the pad between them."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -104,10 +101,7 @@ class MorphPanel(QWidget):
             self.pad.set_corners((first, second, third, last))
 
     def _morph(self) -> None:
-        values = mix(self.corners, self.pad.weights, self._session.locks)
-        for name, value in values.items():
-            self._session.turn(name, KNOBS[name].clip(value))
-        self.morphed.emit(list(values))
+        self._session.move(mix(self.corners, self.pad.weights))
 
     @staticmethod
     def _combo(place: str) -> QComboBox:

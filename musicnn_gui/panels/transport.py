@@ -100,7 +100,8 @@ class TransportPanel(QWidget):
         self.roll.loop_asked.connect(self._loop)
         self.tracks.mute_asked.connect(session.set_muted)
         self.tracks.solo_asked.connect(session.set_solo)
-        self.tracks.instrument_asked.connect(session.set_part)
+        if hasattr(session, "set_part"):
+            self.tracks.instrument_asked.connect(session.set_part)
         session.score_changed.connect(self._show_score)
         session.score_options_changed.connect(self._show_options)
         session.instruments_changed.connect(self._show_tracks)
@@ -121,7 +122,7 @@ class TransportPanel(QWidget):
         path = self._session.score_path
         if path is None or self._session.exporting:
             return
-        target = ask_audio_file(self, "Export", Path(self._session.settings.folder or ".") / f"{path.stem}.wav")
+        target = ask_audio_file(self, "Export", Path(self._session.settings.export_folder) / f"{path.stem}.wav")
         if target is not None:
             self.start_export(target)
 
@@ -172,7 +173,8 @@ class TransportPanel(QWidget):
         self._enable()
 
     def _show_tracks(self) -> None:
-        instruments = [(entry.source, entry.title) for entry in self._session.instruments]
+        parts = hasattr(self._session, "set_part")  # else every track plays the instrument that is loaded
+        instruments = [(entry.source, entry.title) for entry in self._session.instruments] if parts else []
         self.tracks.set_tracks([track.title for track in self._session.tracks], instruments)
         self._show_options()
 

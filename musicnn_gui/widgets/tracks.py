@@ -33,7 +33,7 @@ class TrackList(QScrollArea):
         self.set_tracks([], [])
 
     def set_tracks(self, titles: Sequence[str], instruments: Sequence[tuple[str, str]]) -> None:
-        """Show tracks by title; each may play one of the instruments, given as (source, title)."""
+        """Show tracks by title; each may play one of the instruments, given as (source, title), if there are any."""
         body = QWidget()
         column = QVBoxLayout(body)
         column.setContentsMargins(0, 0, 4, 0)
@@ -86,6 +86,7 @@ class TrackRow(QWidget):
         self.instrument.addItem(MAIN, None)
         for source, text in instruments:
             self.instrument.addItem(text, source)
+        self.instrument.setVisible(bool(instruments))
         line = QHBoxLayout(self)
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(3)

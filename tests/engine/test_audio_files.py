@@ -5,10 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from engine.audio import recorder
 from engine.audio.files import AudioWriter
-from engine.audio.recorder import Recorder
-from engine.errors import OutputFileError
 
 RATE = 44_100
 
@@ -82,38 +79,3 @@ def test_a_full_disk_is_said_in_one_sentence_and_the_old_file_stays(tmp_path, na
     assert not done.stderr
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
-
-
-def test_a_take_is_what_was_played(tmp_path):
-    take, blocks = Recorder(RATE), [noise(size, size) for size in (64, 1, 500)]
-    assert all(take.append(block) for block in blocks)
-    assert take.seconds == pytest.approx(565 / RATE)
-    take.save(tmp_path / "take.wav")
-    read, rate = soundfile.read(tmp_path / "take.wav")
-    assert rate == RATE
-    assert np.abs(read - np.concatenate(blocks)).max() < 2**-22
-
-
-@pytest.mark.parametrize("name", ["take.wav", "take.flac"])
-def test_an_empty_take_is_a_file_that_can_be_read(tmp_path, name):
-    Recorder(RATE).save(tmp_path / name)
-    read, rate = soundfile.read(tmp_path / name)
-    assert rate == RATE
-    assert not read.any()
-
-
-def test_a_take_that_could_not_be_saved_is_kept(tmp_path):
-    take = Recorder(RATE)
-    take.append(noise(100))
-    with pytest.raises(OutputFileError, match="no folder"):
-        take.save(tmp_path / "missing" / "take.wav")
-    take.save(tmp_path / "take.wav")
-    assert soundfile.info(tmp_path / "take.wav").frames == 100
-
-
-def test_a_take_ends_before_it_fills_the_memory():
-    take = Recorder(sample_rate=1)
-    assert take.append(np.zeros((recorder.LONGEST_SECONDS - 1, 2), np.float32))
-    assert take.append(np.zeros((1, 2), np.float32))
-    assert not take.append(np.zeros((1, 2), np.float32))
-    assert take.seconds == recorder.LONGEST_SECONDS

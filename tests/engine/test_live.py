@@ -7,8 +7,10 @@ import pytest
 from engine.audio.recorder import Recorder
 from engine.audio.silent import SilentOutput
 from engine.live import TAP_BLOCKS, LiveEngine, warm_up
-from engine.midi.events import note_off, note_on
-from engine.midi.files import Score
+from engine.midi.events import bend, control, note_off, note_on
+from engine.midi.files import Score, read_score
+from engine.render import RenderOptions, render_array
+from engine.score_options import ScoreOptions
 from engine.synth import Synth
 
 RATE = 44_100
@@ -103,18 +105,69 @@ def test_panic_silences_keys_that_are_held_by_hand(engine):
     assert not engine.snapshot.keys_down
 
 
-def test_a_recording_holds_what_was_rendered_meanwhile(engine):
-    take = Recorder(RATE)
+def test_a_recording_holds_what_was_rendered_meanwhile(engine, tmp_path):
+    recorder = Recorder(tmp_path / "take")
     engine.send(note_on(0, 60, 100))
     engine.render(64)
-    engine.record(take)
+    engine.record(recorder)
     sound = heard(engine)
     assert engine.snapshot.recording == pytest.approx(len(sound) / RATE)
     engine.record(None)
     heard(engine)
     assert engine.snapshot.recording is None
+    take = recorder.close()
     assert take.seconds == pytest.approx(len(sound) / RATE)
-    assert np.array_equal(np.concatenate(take._blocks), sound)
+    assert np.array_equal(np.concatenate(list(take._blocks())), sound)
+
+
+def test_the_midi_of_a_recording_played_again_sounds_as_the_recording(engine, fading, tmp_path):
+    """Events lie where they are heard, behind the limiter's delay; the pedal that was down before is there too."""
+    engine.send(control(0, 64, 127))
+    engine.render(1000)
+    recorder = Recorder(tmp_path / "take")
+    engine.record(recorder)
+    blocks = [engine.render(100)]
+    for key in (60, 64, 67):
+        engine.send(note_on(0, key, 100))
+        blocks += [engine.render(333)]
+        engine.send(note_off(0, key))
+    engine.send(bend(0, 4000))
+    engine.open_score(Score((note_on(10, 72, 80), note_off(900, 72)), 900, RATE))
+    engine.play()
+    blocks += [engine.render(256) for _ in range(20)]
+    engine.record(None)
+    engine.render(64)
+    recorder.close().save(tmp_path / "take.wav")
+    score = read_score(tmp_path / "take.mid", RATE)
+    again = render_array(score, fading, RenderOptions({}))
+    sound = np.concatenate(blocks)
+    length = min(len(sound), len(again))
+    assert length > 4000
+    assert np.abs(sound[:length] - again[:length]).max() < 1e-3 * np.abs(sound).max()
+
+
+def test_pedals_and_wheels_are_shown(engine):
+    engine.send(control(0, 64, 127))
+    engine.send(control(0, 1, 127, channel=3))
+    engine.send(bend(0, -4096))
+    engine.render(64)
+    shown = engine.snapshot
+    assert (shown.pedals["sustain"], shown.pedals["soft"], shown.modulation, shown.bend) == (1.0, 0.0, 1.0, -0.5)
+    engine.panic()
+    engine.render(64)
+    shown = engine.snapshot
+    assert (shown.pedals["sustain"], shown.modulation, shown.bend) == (0.0, 0.0, 0.0)
+
+
+def test_the_score_is_played_with_its_options(engine):
+    engine.open_score(Score((note_on(4000, 60, 100), note_off(40_000, 60)), 40_000, RATE))
+    engine.set_score_options(ScoreOptions(tempo=2, transpose=3))
+    engine.play()
+    engine.render(1990)
+    assert not engine.snapshot.keys_down
+    engine.render(64)
+    assert engine.snapshot.keys_down == {63}
+    assert engine.snapshot.score_position == 2 * 2054
 
 
 def test_meters_show_the_peak_and_let_it_fall(engine):

@@ -109,9 +109,9 @@ def test_wishes_of_other_threads_are_fulfilled_in_the_next_block(tiny):
     assert engine.snapshot.voices == 0
 
 
-def test_the_silent_output_keeps_time_and_records(tiny):
+def test_the_silent_output_keeps_time_and_records(tiny, tmp_path):
     engine = LiveEngine(tiny)
-    recorder = Recorder(RATE)
+    recorder = Recorder(tmp_path / "take")
     engine.record(recorder)
     output = SilentOutput(engine.render, RATE)
     output.open()
@@ -120,7 +120,7 @@ def test_the_silent_output_keeps_time_and_records(tiny):
     while recorder.seconds < 0.3 and time.monotonic() < end:
         time.sleep(0.01)
     output.close()
-    assert recorder.seconds >= 0.3
+    assert recorder.close().seconds >= 0.3
     assert engine.snapshot.voices == 1
 
 

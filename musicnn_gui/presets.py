@@ -1,0 +1,160 @@
+"""Presets: the factory's, and the player's own, one small JSON file each in the user's data folder.
+
+presets/INSTRUMENT/TITLE.json   {"format": 1, "instrument", "title", "author", "comment", "knobs": {name: value}}
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from engine.errors import InputFileError, OutputFileError
+from engine.knobs import KNOBS, MASTER
+
+FORMAT = 1
+SUFFIX = ".json"
+MAX_BYTES = 100_000
+MAX_TEXT = 2000
+DEFAULT_TITLE = "Default"
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Values of an instrument's knobs; those not named stand at their defaults. path: None for the factory's."""
+
+    title: str
+    author: str = ""
+    comment: str = ""
+    knobs: Mapping[str, float] = field(default_factory=dict)
+    path: Path | None = None
+    instrument: str = ""
+
+
+def presets_folder() -> Path:
+    """The player's own presets, a folder for each instrument."""
+    return Path(platformdirs.user_data_dir("musicnn", appauthor=False)) / "presets"
+
+
+def factory_presets(instrument: str, timbres: Mapping[str, Mapping[str, float]]) -> list[Preset]:
+    """The default and the timbres that an instrument has learned, by name."""
+    default = Preset(DEFAULT_TITLE, comment="Every knob at its default", instrument=instrument)
+    named = [Preset(name, knobs=dict(values), instrument=instrument) for name, values in sorted(timbres.items())]
+    return [default, *named]
+
+
+def user_presets(instrument: str) -> tuple[list[Preset], list[str]]:
+    """The player's presets of an instrument, by title, and a sentence about each file that is none."""
+    presets, problems = [], []
+    folder = presets_folder() / _file_name(instrument)
+    try:
+        paths = sorted(folder.glob(f"*{SUFFIX}"))
+    except OSError:
+        paths = []
+    for path in paths:
+        try:
+            presets.append(read_preset(path))
+        except InputFileError as error:
+            problems.append(str(error))
+    return sorted(presets, key=lambda preset: preset.title.casefold()), problems
+
+
+def read_preset(path: Path) -> Preset:
+    """Read a file. Knobs that this MusicNN does not know are left out. Raises InputFileError, in one sentence."""
+    try:
+        if not path.is_file():
+            raise InputFileError(f"there is no file {path}")
+        if path.stat().st_size > MAX_BYTES:
+            raise InputFileError(f"{path.name} is over {MAX_BYTES // 1000} kB: it is no preset")
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputFileError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputFileError(f"{path.name} is no preset: it is not JSON") from error
+    return _checked(data, path)
+
+
+def save_preset(preset: Preset) -> Preset:
+    """Write a preset to the player's folder, over the one of the same title. Raises OutputFileError."""
+    folder = presets_folder() / _file_name(preset.instrument)
+    path = folder / f"{_file_name(preset.title)}{SUFFIX}"
+    data = {
+        "format": FORMAT, "instrument": preset.instrument, "title": preset.title, "author": preset.author,
+        "comment": preset.comment, "knobs": dict(preset.knobs),
+    }  # fmt: skip
+    part = path.with_suffix(".part")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise OutputFileError(f"the preset cannot be saved: {error.strerror or error}") from error
+    return Preset(preset.title, preset.author, preset.comment, dict(preset.knobs), path, preset.instrument)
+
+
+def delete_preset(preset: Preset) -> None:
+    """Remove a preset of the player's. Raises OutputFileError."""
+    if preset.path is None:
+        raise OutputFileError(f"{preset.title} came with the instrument and cannot be deleted")
+    try:
+        preset.path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputFileError(f"{preset.path} cannot be deleted: {error.strerror or error}") from error
+
+
+def clean_title(text: str) -> str:
+    """One line without control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:80]
+
+
+def _checked(data: Any, path: Path) -> Preset:
+    if not isinstance(data, dict) or not isinstance(data.get("knobs"), dict):
+        raise InputFileError(f"{path.name} is no preset: it holds no knobs")
+    if not isinstance(data.get("format"), int) or data["format"] > FORMAT:
+        raise InputFileError(f"{path.name} was made for a newer MusicNN, or is no preset")
+    title, author, comment, instrument = (
+        _text(data, name, path) for name in ("title", "author", "comment", "instrument")
+    )
+    if not title:
+        raise InputFileError(f"{path.name} is damaged: it has no title")
+    knobs = {name: _value(name, value, path) for name, value in data["knobs"].items() if name in KNOBS}
+    return Preset(
+        title, author, comment[:MAX_TEXT],
+        {name: value for name, value in knobs.items() if name not in MASTER}, path, instrument,
+    )  # fmt: skip
+
+
+def _text(data: Mapping[str, Any], name: str, path: Path) -> str:
+    value = data.get(name, "")
+    if not isinstance(value, str):
+        raise InputFileError(f"{path.name} is damaged: its {name} is no text")
+    return value.encode("utf-8", "ignore").decode()  # JSON may hold halves of characters
+
+
+def _value(name: str, value: object, path: Path) -> float:
+    number = finite(value)
+    if number is None:
+        raise InputFileError(f"{path.name} is damaged: its knob {name} has no number")
+    return KNOBS[name].clip(number)
+
+
+def finite(value: object) -> float | None:
+    """A number of a JSON file; None for what is none, or is too large or not a number to count with."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def _file_name(text: str) -> str:
+    """A name that every file system takes; different texts may share one only where they differ in odd characters."""
+    name = re.sub(r"[^\w .+-]", "_", text).strip(" .")[:60]
+    return name or "preset"
