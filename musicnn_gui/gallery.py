@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QListWidget, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
@@ -34,7 +35,8 @@ from musicnn_gui.widgets.wheels import PedalWidget, WheelWidget
 from musicnn_gui.widgets.xypad import XYPad
 
 SLIDERS = tuple(
-    Knob(f"slider{n}", f"Slider {n}", f"Principal axis {n} of the sounds.", -3, 3, 0, "σ", "Sound") for n in range(1, 41)
+    Knob(f"slider{n}", f"Slider {n}", f"Principal axis {n} of the sounds.", -3, 3, 0, "σ", "Sound")
+    for n in range(1, 41)
 )
 
 
@@ -73,11 +75,11 @@ def _spectral() -> QWidget:
     return KnobGroup("Spectrum", [KNOBS[name] for name in SPECTRAL if KNOBS[name].group == "Spectrum"])
 
 
-def chirp(seconds: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+def chirp(seconds: float) -> NDArray[np.float32]:
     """A tone that rises from 100 Hz by an octave a second, with its octave, (samples,)."""
     time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     phase = 2 * np.pi * 100 * (2**time - 1) / np.log(2)
-    return (0.5 * np.sin(phase) + 0.1 * np.sin(2 * phase)).astype(np.float32)
+    return np.asarray(0.5 * np.sin(phase) + 0.1 * np.sin(2 * phase), np.float32)
 
 
 def _spectrogram() -> QWidget:

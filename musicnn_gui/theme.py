@@ -5,6 +5,8 @@ from __future__ import annotations
 from PySide6.QtGui import QColor, QFont, QPalette
 from PySide6.QtWidgets import QApplication
 
+from musicnn_gui.assets import ARROW
+
 BACKGROUND = QColor(19, 21, 25)
 PANEL = QColor(28, 31, 37)
 RAISED = QColor(41, 45, 54)
@@ -44,8 +46,10 @@ QPushButton:pressed, QPushButton:checked { background: palette(mid); }
 QComboBox:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled, QPushButton:disabled {
     color: palette(mid); background: palette(base);
 }
-QComboBox::drop-down { width: 16px; border: 0; }
+QComboBox::drop-down { width: 18px; border: 0; }
+QComboBox::down-arrow { image: url(ARROW); width: 12px; height: 12px; }
 QSpinBox, QDoubleSpinBox { padding: 2px 4px; }
+QAbstractSpinBox QLineEdit { border: 0; padding: 0; min-height: 0; background: transparent; }
 QSpinBox::up-button, QSpinBox::down-button { width: 0; border: 0; }
 QComboBox QAbstractItemView, QMenu, QListWidget, QPlainTextEdit, QTextBrowser {
     background: palette(base); border: 1px solid palette(mid); border-radius: 5px; outline: 0;
@@ -96,7 +100,7 @@ def apply_theme(app: QApplication) -> None:
     for role in (QPalette.ColorRole.Text, QPalette.ColorRole.WindowText, QPalette.ColorRole.ButtonText):
         palette.setColor(QPalette.ColorGroup.Disabled, role, DISABLED)
     app.setPalette(palette)
-    app.setStyleSheet(_SHEET)
+    app.setStyleSheet(_SHEET.replace("ARROW", ARROW.as_posix()))
 
 
 def small_font(font: QFont, points: float = SMALL_POINTS, bold: bool = False) -> QFont:

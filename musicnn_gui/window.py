@@ -34,7 +34,6 @@ STATUS_SECONDS = 0.2
 FRAMES_KEPT = 3600
 SMALLEST = (1000, 620)
 PRESET_SUFFIX = ".json"
-MORPH_WIDTH = 190
 
 
 class MainWindow(QMainWindow):
@@ -75,9 +74,8 @@ class MainWindow(QMainWindow):
         line = QHBoxLayout(controls)
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(SPACE)
-        line.addWidget(self.knobs, 1)
-        self.morph.setFixedWidth(MORPH_WIDTH)
-        line.addWidget(self.morph)
+        line.addWidget(self.knobs, 5)
+        line.addWidget(self.morph, 2)
         upper.addWidget(self.spectrograms)
         upper.addWidget(controls)
         lower = QSplitter(Qt.Orientation.Vertical)
@@ -94,6 +92,7 @@ class MainWindow(QMainWindow):
         bottom.addWidget(self.devices)
         bottom.addWidget(self.status, 1)
         body = QWidget()
+        body.setFocusPolicy(Qt.FocusPolicy.ClickFocus)  # a click beside the controls gives the keys back to the music
         layout = QVBoxLayout(body)
         layout.setContentsMargins(SPACE + 2, SPACE, SPACE + 2, SPACE - 2)
         layout.setSpacing(SPACE)
@@ -101,6 +100,7 @@ class MainWindow(QMainWindow):
         layout.addWidget(lower, 1)
         layout.addLayout(bottom)
         self.setCentralWidget(body)
+        body.setFocus()
 
     # --- events of the window ---
 

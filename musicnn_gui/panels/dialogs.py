@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, metadata
+from importlib.metadata import PackageMetadata, PackageNotFoundError, metadata
 
 from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices
@@ -108,10 +108,15 @@ def libraries() -> list[tuple[str, str, str]]:
             about = metadata(name)
         except PackageNotFoundError:
             continue
-        licence = about.get("License-Expression") or _classified(about.get_all("Classifier") or [])
-        licence = licence or (about.get("License") or "see its package").splitlines()[0]
+        licence = _first(about, "License-Expression") or _classified(about.get_all("Classifier") or [])
+        licence = licence or _first(about, "License") or "see its package"
         found.append((name, about["Version"], licence))
     return found
+
+
+def _first(about: PackageMetadata, name: str) -> str:
+    """First line of a field; "" where there is none."""
+    return about[name].splitlines()[0] if name in about else ""
 
 
 def _classified(classifiers: Sequence[str]) -> str:

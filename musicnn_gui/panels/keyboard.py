@@ -51,14 +51,10 @@ class KeyboardPanel(QWidget):
         self.bend = WheelWidget("Pitch bend", "bend", -1.0, springs=True)
         self.modulation = WheelWidget("Modulation", "mod", 0.0, springs=False)
         self.pedals = {key: PedalWidget(name, short) for key, (_, name, short) in PEDALS.items()}
-        self.down = IconButton("minus", "Typing keyboard an octave down (Z)", flat=True)
-        self.up = IconButton("plus", "Typing keyboard an octave up (X)", flat=True)
-        self._words = QLabel()
-        self._words.setFont(small_font(self._words.font()))
-        self._words.setStyleSheet(f"color: {FAINT.name()};")
-        self._words.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._words.setAccessibleName("Typing keyboard")
-        self._words.setToolTip("Keys A to ' play the white keys; Z and X shift the octave, C and V the velocity")
+        self.down = _step_button("minus", "Typing keyboard an octave down (Z)")
+        self.up = _step_button("plus", "Typing keyboard an octave up (X)")
+        self.softer, self.louder = _step_button("minus", "Type softer (C)"), _step_button("plus", "Type louder (V)")
+        self._octave_words, self._velocity_words = _words("Octave of the typing keyboard"), _words("Typed velocity")
         self._lay_out()
         self.piano.pressed.connect(session.note_on)
         self.piano.released.connect(session.note_off)
@@ -69,23 +65,30 @@ class KeyboardPanel(QWidget):
             pedal.toggled.connect(lambda on, number=number: session.play(control(0, number, 127 if on else 0)))
         self.down.clicked.connect(lambda: self.shift(-1))
         self.up.clicked.connect(lambda: self.shift(1))
+        self.softer.clicked.connect(lambda: self.step_velocity(-1))
+        self.louder.clicked.connect(lambda: self.step_velocity(1))
         session.instrument_changed.connect(self._show_instrument)
         self.shift(0)
 
     def _lay_out(self) -> None:
-        octave = QHBoxLayout()
-        octave.setSpacing(0)
-        octave.addWidget(self.down)
-        octave.addWidget(self._words, 1)
-        octave.addWidget(self.up)
         pedals = QHBoxLayout()
         pedals.setSpacing(3)
         for pedal in self.pedals.values():
             pedals.addWidget(pedal)
         box = QVBoxLayout()
-        box.setSpacing(3)
-        box.addLayout(octave)
-        box.addLayout(pedals, 1)
+        box.setSpacing(2)
+        rows = (
+            (self.down, self._octave_words, self.up), (self.softer, self._velocity_words, self.louder),
+        )  # fmt: skip
+        for less, words, more in rows:
+            row = QHBoxLayout()
+            row.setSpacing(0)
+            row.addWidget(less)
+            row.addWidget(words, 1)
+            row.addWidget(more)
+            box.addLayout(row)
+        box.addLayout(pedals)
+        box.addStretch(1)
         line = QHBoxLayout(self)
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(SPACE // 2)
@@ -122,7 +125,8 @@ class KeyboardPanel(QWidget):
         self.modulation.set_value(self._session.modulation)
 
     def _show_words(self) -> None:
-        self._words.setText(f"oct {self.octave:+d}  vel {self.velocity}" if self.octave else f"oct 0  vel {self.velocity}")
+        self._octave_words.setText(f"octave {self.octave:+d}" if self.octave else "octave 0")
+        self._velocity_words.setText(f"velocity {self.velocity}")
 
     def _show_instrument(self) -> None:
         instrument = self._session.instrument
@@ -192,6 +196,22 @@ class KeyboardPanel(QWidget):
             return False
         self._session.note_off(key)
         return True
+
+
+def _step_button(icon: str, tip: str) -> IconButton:
+    button = IconButton(icon, tip, flat=True)
+    button.setFixedSize(20, 20)
+    return button
+
+
+def _words(name: str) -> QLabel:
+    label = QLabel()
+    label.setFont(small_font(label.font()))
+    label.setStyleSheet(f"color: {FAINT.name()};")
+    label.setAlignment(Qt.AlignmentFlag.AlignCenter)
+    label.setAccessibleName(name)
+    label.setToolTip("Keys A to ' play the white keys; Z and X shift the octave, C and V the velocity")
+    return label
 
 
 def span_of(keys: range) -> tuple[int, int]:

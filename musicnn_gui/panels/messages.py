@@ -20,6 +20,7 @@ class MessageBar(QWidget):
 
     def __init__(self, window: QWidget) -> None:
         super().__init__(window)
+        self._window = window
         self._problems: list[str] = []
         self._news = QTimer(self)
         self._news.setSingleShot(True)
@@ -68,9 +69,9 @@ class MessageBar(QWidget):
         return False
 
     def _place(self) -> None:
-        wide = min(720, self.parentWidget().width() - 4 * MARGIN)
+        wide = min(720, self._window.width() - 4 * MARGIN)
         self.resize(wide, max(self.sizeHint().height(), self.heightForWidth(wide)))
-        self.move((self.parentWidget().width() - wide) // 2, 48)
+        self.move((self._window.width() - wide) // 2, 48)
 
 
 class Hint(QLabel):
@@ -78,6 +79,7 @@ class Hint(QLabel):
 
     def __init__(self, over: QWidget) -> None:
         super().__init__(HINT, over)
+        self._over = over
         font = self.font()
         font.setPointSizeF(font.pointSizeF() + 2)
         font.setBold(True)
@@ -98,6 +100,5 @@ class Hint(QLabel):
 
     def _place(self) -> None:
         self.adjustSize()
-        over = self.parentWidget()
-        self.move((over.width() - self.width()) // 2, over.height() - self.height() - 2 * MARGIN)
+        self.move((self._over.width() - self.width()) // 2, self._over.height() - self.height() - 2 * MARGIN)
         self.raise_()

@@ -14,6 +14,7 @@ from musicnn_gui.theme import SPACE, small_font
 from musicnn_gui.widgets.xypad import XYPad
 
 PLACES = ("upper left", "upper right", "lower left", "lower right")
+NARROWEST, WIDEST = 168, 280
 NOW = "As it is now"
 
 
@@ -33,8 +34,7 @@ def mix(corners: list[Corner], weights: tuple[float, ...]) -> dict[str, float]:
     names = dict.fromkeys(name for corner in corners for name in corner.knobs)
     return {
         name: sum(
-            share * corner.knobs.get(name, KNOBS[name].default)
-            for share, corner in zip(weights, corners, strict=True)
+            share * corner.knobs.get(name, KNOBS[name].default) for share, corner in zip(weights, corners, strict=True)
         )
         for name in names
     }
@@ -57,7 +57,11 @@ class MorphPanel(QWidget):
             grid.addWidget(combo, 0 if index < 2 else 2, index % 2)
             combo.activated.connect(lambda choice, index=index: self.choose(index, choice))
         grid.addWidget(self.pad, 1, 0, 1, 2)
+        grid.setRowStretch(1, 1000)
+        grid.setRowStretch(3, 1)  # takes what the pad does not
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self.setMinimumWidth(NARROWEST)
+        self.setMaximumWidth(WIDEST)
         self.pad.moved.connect(self._morph)
         self.pad.gesture_began.connect(session.begin_gesture)
         self.pad.gesture_ended.connect(session.end_gesture)

@@ -31,7 +31,9 @@ class SpectrogramsPanel(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self.sines = SpectrogramView("What the network hears: two sines a note", SAMPLE_RATE, SINES_GAIN_DB, times=False)
+        self.sines = SpectrogramView(
+            "What the network hears: two sines a note", SAMPLE_RATE, SINES_GAIN_DB, times=False
+        )
         self.output = SpectrogramView("What it says: the output", SAMPLE_RATE)
         self.views = (self.sines, self.output)
         self._cursor = (math.nan, math.nan)

@@ -64,17 +64,19 @@ class TransportPanel(QWidget):
     def _lay_out(self) -> None:
         line = QHBoxLayout()
         line.setSpacing(SPACE // 2)
-        for widget in (self.play, self.stop, self.loop, self.open, self.time):
+        left: tuple[QWidget, ...] = (self.play, self.stop, self.loop, self.open, self.time)
+        right: tuple[QWidget, ...] = (self.export, self.progress, self.cancel)
+        for widget in left:
             line.addWidget(widget)
         line.addWidget(self.name, 1)
-        for text, widget in (("Tempo", self.tempo), ("Transpose", self.transpose)):
+        for text, spin in (("Tempo", self.tempo), ("Transpose", self.transpose)):
             label = QLabel(text)
-            label.setBuddy(widget)
+            label.setBuddy(spin)
             label.setFont(small_font(label.font()))
             label.setStyleSheet(f"color: {FAINT.name()};")
             line.addWidget(label)
-            line.addWidget(widget)
-        for widget in (self.export, self.progress, self.cancel):
+            line.addWidget(spin)
+        for widget in right:
             line.addWidget(widget)
         below = QHBoxLayout()
         below.setSpacing(SPACE)

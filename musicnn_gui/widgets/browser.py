@@ -244,7 +244,7 @@ class _Rows(QStyledItemDelegate):
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
         """One row."""
-        item, rect = index.data(ITEM), QRect(option.rect)  # type: ignore[attr-defined]
+        item, rect = index.data(ITEM), QRect(option.rect)
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         view = self.parent()

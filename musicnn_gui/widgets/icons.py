@@ -27,10 +27,12 @@ _STROKES = {
     "panic": '<path d="M12 4l9 15.5H3z"/><path d="M12 10v4.5M12 17v.3"/>',
     "lock": '<rect x="5.5" y="11" width="13" height="9" rx="1.5"/><path d="M8.5 11V8a3.5 3.5 0 0 1 7 0v3"/>',
     "unlock": '<rect x="5.5" y="11" width="13" height="9" rx="1.5"/><path d="M8.5 11V7.5a3.5 3.5 0 0 1 6.5-1.5"/>',
-    "dice": '<rect x="4" y="4" width="16" height="16" rx="3"/><g fill="C" stroke="none"><circle cx="8.5" cy="8.5" r="1.6"/>'
+    "dice": '<rect x="4" y="4" width="16" height="16" rx="3"/>'
+            '<g fill="C" stroke="none"><circle cx="8.5" cy="8.5" r="1.6"/>'
             '<circle cx="15.5" cy="15.5" r="1.6"/><circle cx="15.5" cy="8.5" r="1.6"/>'
             '<circle cx="8.5" cy="15.5" r="1.6"/><circle cx="12" cy="12" r="1.6"/></g>',
-    "freeze": '<path d="M12 3v18M4.2 7.5l15.6 9M19.8 7.5l-15.6 9M9.5 4.5L12 7l2.5-2.5M9.5 19.5L12 17l2.5 2.5"/>',
+    "freeze": '<path d="M12 3v18M4.2 7.5l15.6 9M19.8 7.5l-15.6 9"/>'
+              '<path d="M9.5 4.5L12 7l2.5-2.5M9.5 19.5L12 17l2.5 2.5"/>',
     "camera": '<path d="M4 8h3.5L9 5.5h6L16.5 8H20a1 1 0 0 1 1 1v9a1 1 0 0 1-1 1H4a1 1 0 0 1-1-1V9a1 1 0 0 1 1-1z"/>'
               '<circle cx="12" cy="13" r="3.5"/>',
     "sound": '<path d="M4 9.5v5h3.5L12 18.5v-13L7.5 9.5z"/><path d="M15.5 9a4 4 0 0 1 0 6M18 6.5a8 8 0 0 1 0 11"/>',

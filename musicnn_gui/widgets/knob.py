@@ -220,10 +220,11 @@ class KnobWidget(QWidget):
         """Let the player type a value over the shown one."""
         if self._editor is not None:
             return
-        editor = _Editor(text or f"{self._value:.6g}", self.window() if self._compact else self)
+        parent = self.window() if self._compact else self
+        editor = _Editor(text or f"{self._value:.6g}", parent)
         editor.setAccessibleName(f"Value of {self.knob.title}")
         place = QPoint(self.width() // 2 - EDITOR_WIDTH // 2, self.height() if self._compact else round(DIAL) - 2)
-        editor.setGeometry(QRect(self.mapTo(editor.parentWidget(), place), QSize(EDITOR_WIDTH, 24)))
+        editor.setGeometry(QRect(self.mapTo(parent, place), QSize(EDITOR_WIDTH, 24)))
         if not text:
             editor.selectAll()
         editor.done.connect(self._take_typed)

@@ -23,7 +23,10 @@ FIRST, LAST = 21, 108
 
 
 class PianoWidget(QWidget):
-    """88 keys, or those of `set_span`. pressed(key, velocity) and released(key) tell of the mouse and of Enter on the chosen key."""
+    """88 keys, or those of `set_span`.
+
+    pressed(key, velocity) and released(key) tell of the mouse, and of Enter on the chosen key.
+    """
 
     pressed = Signal(int, int)
     released = Signal(int)

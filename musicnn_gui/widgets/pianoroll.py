@@ -66,7 +66,9 @@ class PianoRoll(QWidget):
         self.setAccessibleDescription(
             "Left and right move by a second, page keys by ten, Home and End to the ends; plus and minus zoom."
         )
-        self.setToolTip("Click to go there, drag for a loop, right click to end it. The wheel scrolls, with Ctrl it zooms.")
+        self.setToolTip(
+            "Click to go there, drag for a loop, right click to end it. The wheel scrolls, with Ctrl it zooms."
+        )
 
     def sizeHint(self) -> QSize:
         """Wide and low."""

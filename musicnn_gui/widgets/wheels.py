@@ -121,7 +121,7 @@ class PedalWidget(QWidget):
     def __init__(self, name: str, short: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._short, self._depth = short, 0.0
-        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Expanding)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setAccessibleName(name)
         self.setToolTip(f"<b>{name}</b><br>Shows the pedal's depth; click or press Enter to hold it or let it go.")
@@ -130,11 +130,6 @@ class PedalWidget(QWidget):
     def sizeHint(self) -> QSize:
         """A short word wide."""
         return QSize(38, 24)
-
-    @property
-    def depth(self) -> float:
-        """0-1."""
-        return self._depth
 
     def set_depth(self, depth: float) -> None:
         """Show how far it is down, 0-1."""
@@ -166,7 +161,8 @@ class PedalWidget(QWidget):
         if self._depth > 0:
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(ACCENT)
-            painter.drawRoundedRect(frame.adjusted(1, frame.height() - 4, -1 - (frame.width() - 2) * (1 - self._depth), -1), 2, 2)
+            missing = (frame.width() - 2) * (1 - self._depth)
+            painter.drawRoundedRect(frame.adjusted(1, frame.height() - 4, -1 - missing, -1), 2, 2)
         painter.setFont(small_font(self.font(), 7.0))
         painter.setPen(TEXT if self._depth > 0 else FAINT)
         painter.drawText(frame, Qt.AlignmentFlag.AlignCenter, self._short)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QKeyEvent, QLinearGradient, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QKeyEvent, QLinearGradient, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from musicnn_gui.theme import ACCENT, EDGE, PANEL, RADIUS, TEXT, blend
@@ -12,6 +12,7 @@ STEP = 0.02
 FINE = 0.1
 POINT = 7.0
 MARGIN = 10.0
+HIGHEST = 1.15  # times the width
 _MOVES = {
     Qt.Key.Key_Left: (-STEP, 0.0), Qt.Key.Key_Right: (STEP, 0.0), Qt.Key.Key_Up: (0.0, -STEP),
     Qt.Key.Key_Down: (0.0, STEP),
@@ -44,6 +45,11 @@ class XYPad(QWidget):
     def sizeHint(self) -> QSize:
         """A square."""
         return QSize(170, 170)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Not much higher than wide."""
+        self.setMaximumHeight(round(self.width() * HIGHEST))
+        super().resizeEvent(event)
 
     @property
     def place(self) -> tuple[float, float]:

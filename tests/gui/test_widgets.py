@@ -72,7 +72,7 @@ def test_the_gallery_shows_and_writes_all_of_them(shown, tmp_path):
 def test_the_mouse_plays_louder_further_down_and_glides(shown):
     piano, told = shown(PianoWidget(), 1040, 100), []
     piano.pressed.connect(lambda key, velocity: told.append((key, velocity)))
-    piano.released.connect(lambda key: told.append(key))
+    piano.released.connect(told.append)
     rect = piano.key_rect(60)
     for share in (0.7, 0.95):
         point = QPoint(round(rect.center().x()), round(rect.height() * share))
@@ -275,7 +275,8 @@ def test_the_pad_moves_by_mouse_and_keys_each_as_one_gesture(shown):
 
 
 def test_corners_are_what_they_are_named_and_the_middle_is_between(shown):
-    corners = [Corner(name, {"latent1": value, "latent2": 1.0}) for name, value in zip("abcd", (-2, 2, 0, 3), strict=True)]
+    values = zip("abcd", (-2, 2, 0, 3), strict=True)
+    corners = [Corner(name, {"latent1": value, "latent2": 1.0}) for name, value in values]
     pad = shown(XYPad(), 170, 170)
     for place, value in (((0, 0), -2), ((1, 0), 2), ((0, 1), 0), ((1, 1), 3), ((0.5, 0.5), 0.75)):
         pad.set_place(*place)
