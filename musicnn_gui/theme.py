@@ -49,8 +49,8 @@ QComboBox:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled, QPushButton:disa
 QComboBox::drop-down { width: 18px; border: 0; }
 QComboBox::down-arrow { image: url(ARROW); width: 12px; height: 12px; }
 QSpinBox, QDoubleSpinBox { padding: 2px 4px; }
-QAbstractSpinBox QLineEdit { border: 0; padding: 0; min-height: 0; background: transparent; }
-QSpinBox::up-button, QSpinBox::down-button { width: 0; border: 0; }
+QAbstractSpinBox QLineEdit { border: 0; padding: 0 5px; min-height: 0; background: transparent; }
+QSpinBox::up-button, QSpinBox::down-button { subcontrol-origin: border; width: 0px; height: 0px; border: 0; }
 QComboBox QAbstractItemView, QMenu, QListWidget, QPlainTextEdit, QTextBrowser {
     background: palette(base); border: 1px solid palette(mid); border-radius: 5px; outline: 0;
     selection-background-color: palette(highlight); selection-color: palette(highlighted-text);

@@ -15,6 +15,7 @@ from musicnn_gui.widgets.knob import HEIGHT, WIDTH, KnobWidget
 
 AMOUNT = 30  # per cent, before the player chooses another
 MARGIN, HEAD = 6, 24
+ROOM = 34  # pixels for the unit and the edges of a number
 
 
 class KnobGroup(QWidget):
@@ -102,7 +103,9 @@ class Spin(QSpinBox):
         self.setToolTip(tip)
         self.setKeyboardTracking(False)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        self.setStyleSheet("QSpinBox { min-height: 16px; padding: 1px 3px; }")
+        self.setStyleSheet("QSpinBox { min-height: 16px; padding: 1px 0; }")
+        widest = max(self.fontMetrics().horizontalAdvance(f"{value}") for value in (low, high))
+        self.setFixedWidth(widest + ROOM)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Done with typing."""
