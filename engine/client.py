@@ -13,8 +13,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.faults import catch_faults
 from engine.midi.events import Event, knob
 from engine.midi.ports import AUTO_PORT
 from engine.threads import prepare_process
@@ -34,9 +36,13 @@ RESTARTED = "The sound engine had stopped and was started again; the log says mo
 GIVEN_UP = "The sound engine stops again and again; the log says why. Restart the program."
 
 
-def serve(pipe: Connection) -> None:
-    """Run the engine, in its own process, until the other end of the pipe says so or is gone."""
+def serve(pipe: Connection, faults: Path | None = None) -> None:
+    """Run the engine, in its own process, until the other end of the pipe says so or is gone.
+
+    faults: file that a crash of a library is written to.
+    """
     prepare_process()
+    kept_open = catch_faults(faults) if faults is not None else None  # noqa: F841  # as long as the process runs
     from engine.server import Server  # noqa: PLC0415  # imports torch, which the window's process does without
 
     Server(pipe).run()
@@ -48,11 +54,12 @@ class EngineClient:
     snapshot, meters, latency_ms, last_midi, midi_events, rss_mb: as last reported; None or 0 before that.
     """
 
-    def __init__(self, tell: Callable[[str, tuple[Any, ...]], None]) -> None:
+    def __init__(self, tell: Callable[[str, tuple[Any, ...]], None], faults: Path | None = None) -> None:
         """`tell(name, arguments)` is called by the reading thread with "instrument" (InstrumentInfo), "devices"
         (titles, used), "ports" (names, connected), "busy" (what), "message" (text, problem), "knobs" (values that
-        controllers have set), "learned" (number of a controller), "recorded" (folder of a take), "restarted" ()."""
-        self._tell = tell
+        controllers have set), "learned" (number of a controller), "recorded" (folder of a take), "restarted" ().
+        faults: see `serve`."""
+        self._tell, self._faults = tell, faults
         self.snapshot: Snapshot | None = None
         self.meters: OutputMeters | None = None
         self.latency_ms = self.rss_mb = 0.0
@@ -107,6 +114,10 @@ class EngineClient:
         """Load an instrument by name or path; the one that plays goes on until the new one is ready."""
         self._next_knobs = dict(knobs)
         self._command("load", instrument, self._next_knobs)
+
+    def load_part(self, channel: int, instrument: str | None) -> None:
+        """Give a channel (0-15) an instrument of its own, by name or path; None lets the main one play it again."""
+        self._command("load_part", channel, instrument)
 
     def open_score(self, score: Score | None) -> None:
         """Give the transport a score."""
@@ -181,7 +192,7 @@ class EngineClient:
     def _launch(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs,), name="musicnn engine", daemon=True)
+        self._process = context.Process(target=serve, args=(theirs, self._faults), name="musicnn engine", daemon=True)
         self._process.start()
         theirs.close()
         self._next_knobs = dict(self._knobs)

@@ -140,7 +140,7 @@ class LiveEngine:
             for event, moment in source():
                 self._schedule(event, moment)
         self._fulfil()
-        for event in self._transport.coming(samples):
+        for event in self._transport.coming(synth.position, samples):
             synth.announce(event)
         self._take(self._transport.advance(synth.position, samples))
         block = synth.render(samples)

@@ -7,6 +7,7 @@ number of them for every sample that is rendered: nothing is rounded, so what is
 from __future__ import annotations
 
 import bisect
+import copy
 from dataclasses import replace
 
 from engine.chase import Chase
@@ -32,6 +33,7 @@ class Transport:
         # Keys as they sound, for (track, channel, key) of the score; None for a note that is not heard.
         self._sounding: dict[tuple[int, int, int], int | None] = {}
         self._struck: dict[tuple[int, int], int] = {}  # (channel, sounding key): the score's key that sounds there
+        self._scout: Transport | None = None  # plays FORESEEN samples before this one
 
     @property
     def position(self) -> int:
@@ -66,7 +68,7 @@ class Transport:
             self._go(loop[0])
         elif self.position >= self.score.length:
             self._go(0)
-        self.playing = True
+        self.playing, self._scout = True, None
         self._pending += self._chased()
 
     def pause(self) -> None:
@@ -95,7 +97,7 @@ class Transport:
 
         A held note keeps the pitch that it began with; one of a track that is no longer heard ends.
         """
-        place = self._place()
+        place, self._scout = self._place(), None
         self.options = options
         self._origin, self._elapsed = place, 0
         self._pending += self._muted()
@@ -105,23 +107,19 @@ class Transport:
 
     # --- what is handed out ---
 
-    def coming(self, samples: int) -> tuple[Event, ...]:
-        """Notes that will begin FORESEEN samples after the next `samples` have; nothing is moved."""
-        if not self.playing or self.score is None:
-            return ()
-        origin, begin = self._origin, self._elapsed + FORESEEN
-        end, loop = begin + samples, self.loop
-        turn = self._turn(origin)
-        while loop is not None and begin >= turn:
-            origin, begin, end = loop[0] * UNIT, begin - turn, end - turn
-            turn = self._turn(origin)
-        events = self._announced(origin, begin, min(end, turn))
-        if loop is not None and end > turn:
-            again = loop[0] * UNIT
-            held = self._chase.at(loop[0])[1]
-            events += [self._moved(note) for place, note in held.items() if self.options.hears(place[0])]
-            events += self._announced(again, 0, min(end - turn, self._turn(again)))
-        return tuple(event for event in events if event is not None)
+    def coming(self, now: int, samples: int) -> list[Event]:
+        """Events that `advance` will hand out up to FORESEEN samples after the next `samples`, timed as there.
+
+        Each call begins where the one before ended, until something is changed: then all is foreseen again.
+        """
+        if not self.playing:
+            return []
+        if self._scout is None:
+            self._scout = copy.copy(self)
+            self._scout._sounding, self._scout._struck = dict(self._sounding), dict(self._struck)
+            self._scout._pending = list(self._pending)
+            return self._scout.advance(now, FORESEEN + samples)
+        return self._scout.advance(now + FORESEEN, samples)
 
     def advance(self, now: int, samples: int) -> list[Event]:
         """Events of the next samples, timed on the synth's clock, where they begin at `now`."""
@@ -201,14 +199,6 @@ class Transport:
             return event
         key = event.number + self.options.transpose
         return replace(event, number=key) if 0 <= key <= 127 else None
-
-    def _announced(self, origin: int, begin: int, end: int) -> list[Event | None]:
-        assert self.score is not None
-        return [
-            self._moved(self.score.events[index])
-            for index in self._between(origin, begin, end)
-            if self.score.events[index].kind is Kind.NOTE_ON and self.options.hears(self._chase.tracks[index])
-        ]
 
     def _voiced(self, event: Event, track: int) -> list[Event]:
         """An event as it is heard. A note ends at the pitch that it began with, whatever has changed meanwhile."""

@@ -16,9 +16,10 @@ from pathlib import Path
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 
+from engine.faults import catch_faults
 from engine.memory import rss_mb
 from musicnn_gui.assets import DEMO
-from musicnn_gui.crash import CrashMarker, CrashReport, catch_faults, log_path
+from musicnn_gui.crash import CrashMarker, CrashReport, log_path
 from musicnn_gui.panels.dialogs import crash_dialog
 from musicnn_gui.session import Session
 from musicnn_gui.settings import Settings, settings_path

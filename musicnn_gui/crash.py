@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import platformdirs
 
@@ -70,16 +68,6 @@ class CrashMarker:
         except ValueError:
             return True  # cut off while it was written
         return process != os.getpid() and not _runs(process)
-
-
-def catch_faults(path: Path) -> IO[str] | None:
-    """Have crashes of libraries written to a file too; keep what is returned open. None where it cannot be written."""
-    try:
-        file = path.open("a", encoding="utf-8")
-    except OSError:
-        return None
-    faulthandler.enable(file)
-    return file
 
 
 def _runs(process: int) -> bool:

@@ -15,6 +15,7 @@ from engine.errors import MusicNNError, sentence
 from engine.knobs import KNOBS, MASTER
 from engine.midi.mapping import is_free
 from engine.score_options import FASTEST, FURTHEST, SHORTEST_LOOP_SECONDS, SLOWEST, ScoreOptions
+from musicnn_gui.crash import log_path
 from musicnn_gui.exploring import randomised
 from musicnn_gui.history import EditState, History
 from musicnn_gui.presets import (
@@ -56,7 +57,7 @@ class Editing(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.engine = EngineClient(self._hear)
+        self.engine = EngineClient(self._hear, log_path())
         self.instrument: InstrumentInfo | None = None
         self.presets: list[Preset] = []
         """Of the loaded instrument, the factory's first."""

@@ -118,9 +118,8 @@ def _checked(data: Any, path: Path) -> Preset:
         raise InputFileError(f"{path.name} is no preset: it holds no knobs")
     if not isinstance(data.get("format"), int) or data["format"] > FORMAT:
         raise InputFileError(f"{path.name} was made for a newer MusicNN, or is no preset")
-    title, author, comment, instrument = (
-        _text(data, name, path) for name in ("title", "author", "comment", "instrument")
-    )
+    title, author = (clean_title(_text(data, name, path)) for name in ("title", "author"))
+    comment, instrument = (_text(data, name, path) for name in ("comment", "instrument"))
     if not title:
         raise InputFileError(f"{path.name} is damaged: it has no title")
     knobs = {name: _value(name, value, path) for name, value in data["knobs"].items() if name in KNOBS}

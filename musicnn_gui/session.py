@@ -23,6 +23,7 @@ from engine.knobs import KNOBS, MASTER, Knob
 from engine.library import DEFAULT
 from engine.midi.events import Event, note_off, note_on
 from engine.midi.files import Score, TrackInfo, read_score
+from engine.midi.monitor import PEDALS
 from engine.score_options import ScoreOptions
 from engine.transport import arranged
 from musicnn_gui.assets import DEMO
@@ -78,6 +79,8 @@ class Session(Editing):
         self.midi_connected = ""
         """Name of the MIDI port that is listened to, or nothing."""
         self.instruments: list[InstrumentEntry] = []
+        self.parts: dict[int, str] = {}
+        """Sources of instruments by the tracks that have one of their own."""
         self.take: Take | None = None
         """What was recorded last, saved or not."""
         self._recording: Path | None = None
@@ -197,6 +200,17 @@ class Session(Editing):
         """Read a MIDI file and stand at its beginning."""
         self._do(f"reading {path.name}", self._read, path)
 
+    def set_part(self, track: int, source: str | None) -> None:
+        """Give a track, and all others on its channel, an instrument of its own; None lets the main one play it."""
+        channel = self.tracks[track].channel
+        for other in self.tracks:
+            if other.channel == channel:
+                self.parts.pop(other.index, None)
+                if source is not None:
+                    self.parts[other.index] = source
+        self.engine.load_part(channel, source)
+        self.score_options_changed.emit()
+
     def play_or_pause(self) -> None:
         """Start the score, or pause it."""
         snapshot = self.snapshot
@@ -307,7 +321,7 @@ class Session(Editing):
     @property
     def pedals(self) -> Mapping[str, float]:
         """How far sustain, sostenuto and soft pedal are down, 0-1."""
-        return self.snapshot.pedals if self.snapshot is not None else {}
+        return dict.fromkeys(PEDALS, 0.0) | dict(self.snapshot.pedals if self.snapshot is not None else {})
 
     @property
     def bend(self) -> float:
@@ -469,6 +483,8 @@ class Session(Editing):
 
     def _take_score(self, score: Score, path: Path) -> None:
         again = self.score is None and str(path) == self.settings.score
+        for track in {self.tracks[track].channel: track for track in self.parts}.values():
+            self.set_part(track, None)
         self.score, self.score_path = score, path
         self._begin_score(ScoreOptions.from_json(self.settings.score_options) if again else ScoreOptions())
         if path != DEMO:

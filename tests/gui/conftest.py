@@ -34,7 +34,9 @@ def window(qtbot, session):
     window.show()
     with qtbot.waitSignal(session.ready, timeout=START_MS):
         session.start()
-    qtbot.waitUntil(lambda: session.instrument is not None and not window.header.busy.text(), timeout=START_MS)
+    qtbot.waitUntil(
+        lambda: session.instrument is not None and "…" not in window.header.instruments.title.text(), timeout=START_MS
+    )
     yield window
     window.close()
     window.deleteLater()
