@@ -58,7 +58,7 @@ QComboBox QAbstractItemView, QMenu, QListWidget, QPlainTextEdit, QTextBrowser {
 QMenu { padding: 4px; }
 QMenu::item { padding: 5px 22px 5px 12px; border-radius: 4px; }
 QMenu::item:selected { background: palette(highlight); color: palette(highlighted-text); }
-QMenu::item:disabled { color: palette(mid); }
+QMenu::item:disabled { color: DIM; }
 QMenu::separator { height: 1px; background: palette(mid); margin: 4px 8px; }
 QListWidget::item { padding: 5px 8px; border-radius: 4px; }
 QListWidget::item:selected { background: palette(highlight); color: palette(highlighted-text); }
@@ -100,7 +100,7 @@ def apply_theme(app: QApplication) -> None:
     for role in (QPalette.ColorRole.Text, QPalette.ColorRole.WindowText, QPalette.ColorRole.ButtonText):
         palette.setColor(QPalette.ColorGroup.Disabled, role, DISABLED)
     app.setPalette(palette)
-    app.setStyleSheet(_SHEET.replace("ARROW", ARROW.as_posix()))
+    app.setStyleSheet(_SHEET.replace("ARROW", ARROW.as_posix()).replace("DIM", DISABLED.name()))
 
 
 def small_font(font: QFont, points: float = SMALL_POINTS, bold: bool = False) -> QFont:

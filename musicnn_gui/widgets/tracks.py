@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QScrollAre
 from musicnn_gui.theme import ALARM, TRACKS, WARM, small_font
 from musicnn_gui.widgets.button import IconButton
 
-MAIN = "main instrument"
+MAIN = "as loaded"
 
 
 class TrackList(QScrollArea):
