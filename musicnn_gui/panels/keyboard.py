@@ -132,7 +132,12 @@ class KeyboardPanel(QWidget):
         instrument = self._session.instrument
         if instrument is not None:
             pads: tuple[str, ...] = getattr(instrument, "pads", ())
-            self.piano.set_span(*(span_of(instrument.keys) if pads else ()))
+            if pads:
+                first, last = span_of(instrument.keys)
+                self.piano.set_span(first, last)
+                self.shift((first - typing_keys.BASE_KEY) // 12 - self.octave)  # A is the first pad's octave
+            else:
+                self.piano.set_span()
             self.piano.set_playable(instrument.keys)
             self.piano.set_names(dict(zip(instrument.keys, pads, strict=False)))
 

@@ -221,9 +221,9 @@ class PianoWidget(QWidget):
         painter.setBrush(LIT_KEY if key in self._lit else colour)
         painter.drawRoundedRect(rect.adjusted(0.5, -4, -0.5, -1), 3, 3)
         painter.setPen(BACKGROUND if key in self._lit else BLACK_INK if black else WHITE_INK)
-        if key in self._names:
-            self._paint_name(painter, rect, self._names[key])
         text = self._labels.get(key, "") or (key_name(key) if key % 12 == 0 else "")
+        if key in self._names:
+            self._paint_name(painter, rect.adjusted(0, 2, 0, -18 if text else -5), self._names[key])
         if text:
             bottom = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignBottom
             painter.drawText(rect.adjusted(-4, 0, 4, -4), bottom, text)
@@ -232,9 +232,9 @@ class PianoWidget(QWidget):
     def _paint_name(painter: QPainter, rect: QRectF, name: str) -> None:
         """Along the key, read from below."""
         painter.save()
-        painter.translate(rect.center().x() + NAME_HEIGHT / 2, rect.bottom() - 18)
+        painter.translate(rect.center().x() + NAME_HEIGHT / 2, rect.bottom())
         painter.rotate(-90)
-        room = round(rect.height() - 22)
+        room = round(rect.height())
         text = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, room)
         flags = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         painter.drawText(QRectF(0, -NAME_HEIGHT, room, NAME_HEIGHT), flags, text)

@@ -480,7 +480,7 @@ def test_what_is_recorded_is_saved_as_audio_and_midi(qtbot, window, session, tmp
     qtbot.waitUntil(lambda: ":" in header.record.text(), timeout=WAIT)
     with qtbot.waitSignal(session.message, timeout=WAIT):
         session.save_recording(tmp_path / "take.wav")
-    qtbot.waitUntil(lambda: (tmp_path / "take.mid").exists(), timeout=WAIT)
+    qtbot.waitUntil((tmp_path / "take.mid").exists, timeout=WAIT)
     assert soundfile.info(tmp_path / "take.wav").subtype == "PCM_24"
     assert np.abs(soundfile.read(tmp_path / "take.wav")[0]).max() > 1e-3
 
