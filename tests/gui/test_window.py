@@ -521,7 +521,8 @@ def test_what_was_chosen_is_remembered(qtbot, window, session):
     assert reopened.spectrograms.options.axis == "mel"
     assert reopened.keyboard.octave == 1
     reopened.show()
-    assert reopened.splitters["upper"].sizes() == sizes
+    left, right = reopened.splitters["upper"].sizes()  # the screen may be narrower than the window was
+    assert left / right == pytest.approx(sizes[0] / sizes[1], rel=0.02)
     reopened.session.close()
 
 
