@@ -33,7 +33,7 @@ PARAMETERS = frozenset({DATA_MSB, DATA_LSB, NRPN_LSB, NRPN_MSB, RPN_LSB, RPN_MSB
 """Controllers that mean something in their order only."""
 UNTOUCHED = {VOLUME: 100, EXPRESSION: 127, PAN: 64}
 """Where controllers stand that nobody has moved; all others stand at 0."""
-STEP = 512  # events between two states that are kept
+STEP = 128  # events between two states that are kept
 
 Held = dict[tuple[int, int, int], Event]
 """Notes that are held, by (track, channel, key)."""
@@ -78,6 +78,7 @@ class Chase:
         self._untouched = _untouched(score)
         self._parameters = [event for event in score.events if _is_parameter(event)]
         self._kept: list[_State] = []
+        self._last: tuple[int, list[Event], Held] = (-1, [], {})  # a loop asks for the same again and again
         state = _State()
         for index, event in enumerate(score.events):
             if index % STEP == 0:
@@ -96,9 +97,14 @@ class Chase:
 
         What the score moves only later is put back first: it may have been played before, or further.
         """
-        until = bisect.bisect_left(self.times, sample)
         if not self._kept:
             return [], {}
+        if self._last[0] != sample:
+            self._last = sample, *self._at(bisect.bisect_left(self.times, sample))
+        return self._last[1:]
+
+    def _at(self, until: int) -> tuple[list[Event], Held]:
+        """What holds before the event of an index."""
         kept = min(until // STEP, len(self._kept) - 1)
         state = self._kept[kept].copy()
         for index in range(kept * STEP, until):
