@@ -24,6 +24,8 @@ MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi", ".smf")
 MIDI_FILTER = "MIDI files (" + " ".join(f"*{suffix}" for suffix in MIDI_SUFFIXES) + ");;All files (*)"
 AUDIO_FILTER = "WAV, 24 bit (*.wav);;FLAC (*.flac)"
 TRACKS_WIDTH = 236
+PARTS_SOUND = False
+"""Whether the engine obeys `load_part`; before it does, no choice is offered that would not be heard."""
 
 
 class TransportPanel(QWidget):
@@ -102,8 +104,7 @@ class TransportPanel(QWidget):
         self.roll.loop_asked.connect(self._loop)
         self.tracks.mute_asked.connect(session.set_muted)
         self.tracks.solo_asked.connect(session.set_solo)
-        if hasattr(session, "set_part"):
-            self.tracks.instrument_asked.connect(session.set_part)
+        self.tracks.instrument_asked.connect(session.set_part)
         session.score_changed.connect(self._show_score)
         session.score_options_changed.connect(self._show_options)
         session.instruments_changed.connect(self._show_tracks)
@@ -175,8 +176,7 @@ class TransportPanel(QWidget):
         self._enable()
 
     def _show_tracks(self) -> None:
-        parts = hasattr(self._session, "set_part")  # else every track plays the instrument that is loaded
-        instruments = [(entry.source, entry.title) for entry in self._session.instruments] if parts else []
+        instruments = [(entry.source, entry.title) for entry in self._session.instruments] if PARTS_SOUND else []
         self.tracks.set_tracks([track.title for track in self._session.tracks], instruments)
         self._show_options()
 
@@ -190,6 +190,8 @@ class TransportPanel(QWidget):
         heard = [options.hears(track.index) for track in self._session.tracks]
         self.roll.set_silent(frozenset(index for index, on in enumerate(heard) if not on))
         self.tracks.show_state(options.muted, options.solo)
+        for index in range(len(self.tracks.rows)):
+            self.tracks.show_instrument(index, self._session.parts.get(index))
         self.loop.setText("A-B" if self._loop_start is None else "A …")
         self.loop.set_lit(options.loop is not None)
 
