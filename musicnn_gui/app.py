@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-import pyqtgraph as pg
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 
@@ -21,6 +20,7 @@ from engine.faults import catch_faults
 from engine.memory import rss_mb
 from musicnn_gui.assets import DEMO
 from musicnn_gui.crash import CrashMarker, CrashReport, log_path
+from musicnn_gui.panels.dialogs import crash_dialog
 from musicnn_gui.session import Session
 from musicnn_gui.settings import Settings, settings_path
 from musicnn_gui.theme import apply_theme
@@ -53,8 +53,6 @@ def run(options: PlayOptions) -> int:
     "ready" is printed when the first key can be played, with the seconds since the program's start.
     """
     _start_log()
-    # Antialiased lines are not needed, and row-major pictures are not copied.
-    pg.setConfigOptions(imageAxisOrder="row-major", antialias=False)
     app = QApplication(sys.argv[:1])
     app.setApplicationName("MusicNN")
     app.setDesktopFileName("musicnn")
@@ -142,15 +140,23 @@ class _MetersFile:
 
 
 class _Excepthook:
-    """What nobody expected goes to the log; the window stays open and says so."""
+    """What nobody expected goes to the log; the window stays open, and a dialog says where the log is."""
 
     def __init__(self, window: MainWindow) -> None:
         self._window = window
+        self._said = False
 
     def __call__(self, kind: type[BaseException], error: BaseException, trace: object) -> None:
         logging.getLogger(__name__).error("unexpected", exc_info=error)
-        report = CrashReport.of(error)
-        self._window.messages.show_message(report.text, True)
+        if self._said:  # one dialog, though the same may happen sixty times a second
+            return
+        self._said = True
+        dialog = crash_dialog(CrashReport.of(error), self._window)
+        dialog.finished.connect(self._again)
+        dialog.show()
+
+    def _again(self) -> None:
+        self._said = False
 
 
 def _start_log() -> None:

@@ -1,4 +1,7 @@
-"""The typing keyboard as a piano: Z row and Q row, as trackers and every software synthesiser lay them out."""
+"""The typing keyboard as a piano: A to ' are the white keys, the row above has the black ones between them.
+
+It is the layout of Logic, GarageBand and Ableton Live. Z and X shift the octave, C and V the velocity.
+"""
 
 from __future__ import annotations
 
@@ -7,37 +10,53 @@ import sys
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication, QKeyEvent
 
-LOWER, UPPER = "ZSXDCVGBHNJM,L.;/", "Q2W3ER5T6Y7UI9O0P[=]"
+WHITES, BLACKS = "ASDFGHJKL;'", "WE TYU OP ]"
+OCTAVE_DOWN, OCTAVE_UP, SOFTER, LOUDER = "Z", "X", "C", "V"
+BASE_KEY = 60  # of A, before octaves are shifted
+OCTAVES = range(-4, 4)
+VELOCITIES = (16, 32, 48, 64, 80, 96, 112, 127)
 VELOCITY = 96
-BASE_KEY = 48  # of Z, before octaves are shifted
-OCTAVES = range(-3, 4)
 
 # Places of the same keys on X11 and Wayland, whatever is printed on them (evdev codes + 8).
 _PLACES = {
-    **{ord(c): 52 + i for i, c in enumerate("ZXCVBNM,./")},
-    **{ord(c): 38 + i for i, c in enumerate("ASDFGHJKL;")},
+    **{ord(c): 52 + i for i, c in enumerate("ZXCV")},
+    **{ord(c): 38 + i for i, c in enumerate("ASDFGHJKL;'")},
     **{ord(c): 24 + i for i, c in enumerate("QWERTYUIOP[]")},
-    **{ord(c): 10 + i for i, c in enumerate("1234567890-=")},
 }
+_WHITE_STEPS = (0, 2, 4, 5, 7, 9, 11)
 
 
 def _offsets() -> dict[int, int]:
-    table = {ord(letter): index for index, letter in enumerate(LOWER)}
-    return table | {ord(letter): 12 + index for index, letter in enumerate(UPPER)}
+    whites = {ord(letter): 12 * (i // 7) + _WHITE_STEPS[i % 7] for i, letter in enumerate(WHITES)}
+    steps = dict(zip(BLACKS, (1, 3, 0, 6, 8, 10, 0, 13, 15, 0, 18), strict=True))
+    return whites | {ord(letter): step for letter, step in steps.items() if letter != " "}
 
 
 OFFSETS = _offsets()
-"""Semitones over Z of every key, by its character on a US keyboard."""
+"""Semitones over A of every key, by its character on a US keyboard."""
 
-_OFFSETS_BY_PLACE = {_PLACES[code]: offset for code, offset in OFFSETS.items()}
+COMMANDS = {ord(letter): letter for letter in (OCTAVE_DOWN, OCTAVE_UP, SOFTER, LOUDER)}
+"""Keys that play nothing but shift what is played."""
+
+_CHARACTERS = {code: character for character, code in _PLACES.items()}
+
+
+def _character(event: QKeyEvent) -> int:
+    """What a US keyboard has at the key's place where the system tells it, else what is printed on it."""
+    places = sys.platform == "linux" and QGuiApplication.platformName() in ("xcb", "wayland")
+    if places and event.nativeScanCode():
+        return _CHARACTERS.get(event.nativeScanCode(), 0)
+    return event.key()
 
 
 def offset_of(event: QKeyEvent) -> int | None:
-    """Semitones over Z, or None for a key that plays nothing. By its place where the system tells, else by letter."""
-    places = sys.platform == "linux" and QGuiApplication.platformName() in ("xcb", "wayland")
-    if places and event.nativeScanCode():
-        return _OFFSETS_BY_PLACE.get(event.nativeScanCode())
-    return OFFSETS.get(event.key())
+    """Semitones over A, or None for a key that plays nothing."""
+    return OFFSETS.get(_character(event))
+
+
+def command_of(event: QKeyEvent) -> str | None:
+    """One of OCTAVE_DOWN, OCTAVE_UP, SOFTER and LOUDER, or None."""
+    return COMMANDS.get(_character(event))
 
 
 def identity(event: QKeyEvent) -> int:
@@ -48,8 +67,7 @@ def identity(event: QKeyEvent) -> int:
 def labels(octave: int) -> dict[int, str]:
     """Letter on each piano key."""
     base = BASE_KEY + 12 * octave
-    lower = {base + index: letter for index, letter in enumerate(LOWER)}
-    return lower | {base + 12 + index: letter for index, letter in enumerate(UPPER)}
+    return {base + offset: chr(letter) for letter, offset in OFFSETS.items()}
 
 
 def plays(modifiers: Qt.KeyboardModifier) -> bool:

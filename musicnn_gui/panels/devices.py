@@ -1,22 +1,21 @@
-"""Where the sound goes and where the keys come from; the line that says how it goes."""
+"""Where the sound goes and where the keys come from; a line about how it goes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from engine.audio.output import BLOCK_SIZES, OutputMeters
 from engine.description import SAMPLE_RATE
 from engine.midi.ports import AUTO_PORT, VIRTUAL_NAME
 from musicnn_gui.session import SILENT, Session
-from musicnn_gui.theme import ALARM, FAINT
+from musicnn_gui.theme import FAINT, SPACE, small_font
+from musicnn_gui.widgets.button import IconButton
 
 if TYPE_CHECKING:
     from engine.reports import Snapshot
-
-ALARM_STEPS = 15  # updates for which a dropout is shown in red, 3 s
 
 
 class DevicesPanel(QWidget):
@@ -25,25 +24,24 @@ class DevicesPanel(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self.outputs = self._combo("Sound output", "Where the sound goes", 230)
-        self.blocks = self._combo("Block size", "Samples in a block: fewer are quicker, more are safer", 90)
-        self.ports = self._combo("MIDI input", f"The keyboard that plays; other programs find {VIRTUAL_NAME}", 200)
+        self.outputs = self._combo("Sound output", "Where the sound goes", 220)
+        self.blocks = self._combo("Block size", "Samples in a block: fewer are quicker, more are safer", 66)
+        self.ports = self._combo("MIDI input", f"The keyboard that plays; other programs find {VIRTUAL_NAME}", 170)
         for block in BLOCK_SIZES:
             self.blocks.addItem(str(block), block)
         self.blocks.setCurrentIndex(self.blocks.findData(session.settings.block))
-        self.rescan = QPushButton("Rescan")
-        self.rescan.setToolTip("Look for sound devices and MIDI ports again")
-        self.rescan.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.rescan = IconButton("refresh", "Look for sound devices and MIDI ports again", flat=True)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(SPACE // 2 + 2)
         for text, widget in (("Output", self.outputs), ("Block", self.blocks), ("MIDI in", self.ports)):
             label = QLabel(text)
             label.setBuddy(widget)
+            label.setFont(small_font(label.font()))
             label.setStyleSheet(f"color: {FAINT.name()};")
             layout.addWidget(label)
             layout.addWidget(widget)
         layout.addWidget(self.rescan)
-        layout.addStretch(1)
         self.outputs.activated.connect(lambda index: session.choose_device(self.outputs.itemData(index)))
         self.blocks.activated.connect(lambda index: session.choose_block(self.blocks.itemData(index)))
         self.ports.activated.connect(lambda index: session.choose_port(self.ports.itemData(index)))
@@ -58,7 +56,9 @@ class DevicesPanel(QWidget):
         combo.setAccessibleName(name)
         combo.setToolTip(tip)
         combo.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        combo.setMinimumWidth(width)
+        combo.setFixedWidth(width)
+        combo.setFont(small_font(combo.font()))
+        combo.setStyleSheet("QComboBox { padding: 0 6px; min-height: 18px; }")
         combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         return combo
 
@@ -83,36 +83,28 @@ class DevicesPanel(QWidget):
 
 
 class StatusLine(QLabel):
-    """Rate, block, latency, load, xruns, voices."""
+    """Rate, block, voices, and what was lost; the header has load, latency and xruns."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._xruns = self._alarm = 0
         self.setAccessibleName("Status")
         self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setFont(small_font(self.font()))
+        self.setStyleSheet(f"color: {FAINT.name()};")
+        self.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
     def show_state(self, snapshot: Snapshot | None, meters: OutputMeters | None) -> None:
         """Say how things stand."""
         self.setText("   ".join(self._words(snapshot, meters)))
-        xruns = meters.xruns if meters is not None else 0
-        self._alarm = ALARM_STEPS if xruns > self._xruns else max(0, self._alarm - 1)
-        self._xruns = xruns
-        self.setStyleSheet(f"color: {(ALARM if self._alarm else FAINT).name()};")
 
     def _words(self, snapshot: Snapshot | None, meters: OutputMeters | None) -> list[str]:
         if snapshot is None:
             return ["starting"]
-        voices = f"voices {snapshot.voices}"
-        if meters is None:
-            return [f"{SAMPLE_RATE / 1000:g} kHz, silent", voices]
-        return [
-            f"{meters.sample_rate / 1000:g} kHz", f"{meters.block} frames",
-            f"latency {self._session.latency_ms:.1f} ms",
-            f"load {meters.load:.0%}, worst {meters.worst_load:.0%}", _dropouts(meters), voices,
-            *(f"{name} {count}" for name, count in (("dropped", snapshot.dropped), ("shed", snapshot.shed)) if count),
+        rate = [f"{SAMPLE_RATE / 1000:g} kHz, silent"] if meters is None else [
+            f"{meters.sample_rate / 1000:g} kHz", f"worst block {meters.worst_load:.0%}",
+            *([f"device xruns {meters.device_xruns}"] if meters.device_xruns else []),
         ]  # fmt: skip
-
-
-def _dropouts(meters: OutputMeters) -> str:
-    return f"xruns {meters.xruns}" + (f" (device {meters.device_xruns})" if meters.device_xruns else "")
+        lost = (("dropped", snapshot.dropped), ("late", snapshot.late), ("shed", snapshot.shed))
+        return [*rate, *(f"{name} {count}" for name, count in lost if count), f"voices {snapshot.voices}"]

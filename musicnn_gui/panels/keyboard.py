@@ -1,4 +1,4 @@
-"""The piano at the bottom, the typing keyboard's octave, and a monitor of incoming MIDI."""
+"""The piano at the bottom, wheels and pedals beside it, and the typing keyboard."""
 
 from __future__ import annotations
 
@@ -13,18 +13,30 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QToolButton,
+    QPlainTextEdit,
     QVBoxLayout,
     QWidget,
 )
 
+from engine.midi.channel import SOFT, SOSTENUTO, SUSTAIN
+from engine.midi.events import bend, control
 from musicnn_gui import typing_keys
 from musicnn_gui.session import Session
-from musicnn_gui.theme import FAINT
+from musicnn_gui.theme import FAINT, SPACE, small_font
+from musicnn_gui.widgets.button import IconButton
 from musicnn_gui.widgets.piano import PianoWidget
+from musicnn_gui.widgets.wheels import PedalWidget, WheelWidget
 
 if TYPE_CHECKING:
     from engine.reports import Snapshot
+
+MODULATION = 1
+BEND_STEPS = 8191
+PEDALS = {
+    "sustain": (SUSTAIN, "Sustain pedal", "Sus"), "sostenuto": (SOSTENUTO, "Sostenuto pedal", "Sos"),
+    "soft": (SOFT, "Soft pedal", "Soft"),
+}  # fmt: skip
+"""Pedals by the session's name: controller, name, short name."""
 
 
 class KeyboardPanel(QWidget):
@@ -33,33 +45,70 @@ class KeyboardPanel(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self.octave = 0
+        self.octave, self.velocity = 0, typing_keys.VELOCITY
         self._typed: dict[int, int] = {}  # physical key -> MIDI key
         self.piano = PianoWidget()
-        self.hint = QLabel("Type Z-M and Q-P to play, click the piano, or connect a MIDI keyboard")
-        self.hint.setStyleSheet(f"color: {FAINT.name()};")
-        self._octave_label = QLabel()
-        self.down = self._button("-", "Typing keyboard an octave down (Ctrl+Down)", -1)
-        self.up = self._button("+", "Typing keyboard an octave up (Ctrl+Up)", 1)
-        line = QHBoxLayout()
-        line.addWidget(self.hint, 1)
-        for widget in (self._octave_label, self.down, self.up):
-            line.addWidget(widget)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addLayout(line)
-        layout.addWidget(self.piano)
+        self.bend = WheelWidget("Pitch bend", "bend", -1.0, springs=True)
+        self.modulation = WheelWidget("Modulation", "mod", 0.0, springs=False)
+        self.pedals = {key: PedalWidget(name, short) for key, (_, name, short) in PEDALS.items()}
+        self.down = _step_button("minus", "Typing keyboard an octave down (Z)")
+        self.up = _step_button("plus", "Typing keyboard an octave up (X)")
+        self.softer, self.louder = _step_button("minus", "Type softer (C)"), _step_button("plus", "Type louder (V)")
+        self._octave_words, self._velocity_words = _words("Octave of the typing keyboard"), _words("Typed velocity")
+        self._lay_out()
         self.piano.pressed.connect(session.note_on)
         self.piano.released.connect(session.note_off)
+        self.bend.moved.connect(lambda value: session.play(bend(0, round(BEND_STEPS * value))))
+        self.modulation.moved.connect(lambda value: session.play(control(0, MODULATION, round(127 * value))))
+        for key, pedal in self.pedals.items():
+            number = PEDALS[key][0]
+            pedal.toggled.connect(lambda on, number=number: session.play(control(0, number, 127 if on else 0)))
+        self.down.clicked.connect(lambda: self.shift(-1))
+        self.up.clicked.connect(lambda: self.shift(1))
+        self.softer.clicked.connect(lambda: self.step_velocity(-1))
+        self.louder.clicked.connect(lambda: self.step_velocity(1))
+        session.instrument_changed.connect(self._show_instrument)
         self.shift(0)
+
+    def _lay_out(self) -> None:
+        pedals = QHBoxLayout()
+        pedals.setSpacing(3)
+        for pedal in self.pedals.values():
+            pedals.addWidget(pedal)
+        box = QVBoxLayout()
+        box.setSpacing(2)
+        rows = (
+            (self.down, self._octave_words, self.up), (self.softer, self._velocity_words, self.louder),
+        )  # fmt: skip
+        for less, words, more in rows:
+            row = QHBoxLayout()
+            row.setSpacing(0)
+            row.addWidget(less)
+            row.addWidget(words, 1)
+            row.addWidget(more)
+            box.addLayout(row)
+        box.addLayout(pedals)
+        box.addStretch(1)
+        line = QHBoxLayout(self)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.setSpacing(SPACE // 2)
+        line.addLayout(box)
+        for wheel in (self.bend, self.modulation):
+            line.addWidget(wheel)
+        line.addWidget(self.piano, 1)
 
     def shift(self, octaves: int) -> None:
         """Move the typing keyboard."""
         self.let_go()
         self.octave = min(max(self.octave + octaves, typing_keys.OCTAVES[0]), typing_keys.OCTAVES[-1])
-        self._octave_label.setText(f"octave {self.octave:+d}" if self.octave else "octave 0")
         self.piano.set_labels(typing_keys.labels(self.octave))
+        self._show_words()
+
+    def step_velocity(self, steps: int) -> None:
+        """Let typed keys be softer or louder."""
+        index = typing_keys.VELOCITIES.index(self.velocity) + steps
+        self.velocity = typing_keys.VELOCITIES[min(max(index, 0), len(typing_keys.VELOCITIES) - 1)]
+        self._show_words()
 
     def let_go(self) -> None:
         """Release every typed key, such as when the window loses the keyboard."""
@@ -68,8 +117,31 @@ class KeyboardPanel(QWidget):
         self._typed.clear()
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
-        """Light the keys that are held."""
+        """Light the keys that are held, show wheels and pedals."""
         self.piano.set_lit(snapshot.keys_down)
+        for key, pedal in self.pedals.items():
+            pedal.set_depth(self._session.pedals.get(key, 0.0))
+        self.bend.set_value(self._session.bend)
+        self.modulation.set_value(self._session.modulation)
+
+    def _show_words(self) -> None:
+        self._octave_words.setText(f"octave {self.octave:+d}" if self.octave else "octave 0")
+        self._velocity_words.setText(f"velocity {self.velocity}")
+
+    def _show_instrument(self) -> None:
+        instrument = self._session.instrument
+        if instrument is not None:
+            pads: tuple[str, ...] = getattr(instrument, "pads", ())
+            if pads:
+                first, last = span_of(instrument.keys)
+                self.piano.set_span(first, last)
+                self.shift((first - typing_keys.BASE_KEY) // 12 - self.octave)  # A is the first pad's octave
+            else:
+                self.piano.set_span()
+            self.piano.set_playable(instrument.keys)
+            self.piano.set_names(dict(zip(instrument.keys, pads, strict=False)))
+
+    # --- the typing keyboard ---
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Hear the typing keyboard before any widget of the window does."""
@@ -78,7 +150,8 @@ class KeyboardPanel(QWidget):
             return False
         if not isinstance(watched, QWidget) or watched.window() is not self.window():
             return False
-        if QApplication.activePopupWidget() or isinstance(QApplication.focusWidget(), QLineEdit | QAbstractSpinBox):
+        words = isinstance(QApplication.focusWidget(), QLineEdit | QAbstractSpinBox | QPlainTextEdit)
+        if QApplication.activePopupWidget() or words:
             return False
         if kind == QEvent.Type.KeyPress:
             return self._press(event)
@@ -87,16 +160,38 @@ class KeyboardPanel(QWidget):
     def _press(self, event: QKeyEvent) -> bool:
         if event.key() == Qt.Key.Key_Space and not isinstance(QApplication.focusWidget(), QAbstractButton):
             if not event.isAutoRepeat():
-                self._session.play_or_pause()
+                stop = event.modifiers() & Qt.KeyboardModifier.ShiftModifier
+                (self._session.stop if stop else self._session.play_or_pause)()
             return True
+        if not typing_keys.plays(event.modifiers()):
+            return False
+        command = typing_keys.command_of(event)
+        if command is not None:
+            if not event.isAutoRepeat():
+                self._command(command)
+            return True
+        return self._strike(event)
+
+    def _strike(self, event: QKeyEvent) -> bool:
         offset = typing_keys.offset_of(event)
-        if offset is None or not typing_keys.plays(event.modifiers()):
+        if offset is None:
             return False
         key = typing_keys.BASE_KEY + 12 * self.octave + offset
         if not event.isAutoRepeat() and 0 <= key <= 127 and typing_keys.identity(event) not in self._typed:
             self._typed[typing_keys.identity(event)] = key
-            self._session.note_on(key, typing_keys.VELOCITY)
+            self._session.note_on(key, self.velocity)
         return True
+
+    def _command(self, command: str) -> None:
+        match command:
+            case typing_keys.OCTAVE_DOWN:
+                self.shift(-1)
+            case typing_keys.OCTAVE_UP:
+                self.shift(1)
+            case typing_keys.SOFTER:
+                self.step_velocity(-1)
+            case typing_keys.LOUDER:
+                self.step_velocity(1)
 
     def _release(self, event: QKeyEvent) -> bool:
         if event.isAutoRepeat():
@@ -107,11 +202,29 @@ class KeyboardPanel(QWidget):
         self._session.note_off(key)
         return True
 
-    def _button(self, text: str, tip: str, octaves: int) -> QToolButton:
-        button = QToolButton()
-        button.setText(text)
-        button.setToolTip(tip)
-        button.setAccessibleName(tip.split(" (", maxsplit=1)[0])
-        button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        button.clicked.connect(lambda: self.shift(octaves))
-        return button
+
+def _step_button(icon: str, tip: str) -> IconButton:
+    button = IconButton(icon, tip, flat=True)
+    button.setFixedSize(20, 20)
+    return button
+
+
+def _words(name: str) -> QLabel:
+    label = QLabel()
+    label.setFont(small_font(label.font()))
+    label.setStyleSheet(f"color: {FAINT.name()};")
+    label.setAlignment(Qt.AlignmentFlag.AlignCenter)
+    label.setAccessibleName(name)
+    label.setToolTip("Keys A to ' play the white keys; Z and X shift the octave, C and V the velocity")
+    return label
+
+
+def span_of(keys: range) -> tuple[int, int]:
+    """Whole octaves from a C to a B around some keys, three at least: pads are wide enough for their names.
+
+    >>> span_of(range(36, 46)), span_of(range(48, 97))
+    ((36, 71), (48, 107))
+    """
+    first = keys.start // 12 * 12
+    last = max(first + 35, (keys.stop - 1) // 12 * 12 + 11)
+    return min(first, 127 - 36), min(last, 127)

@@ -1,120 +1,260 @@
-"""A scrolling spectrogram: a ring of columns in one picture, drawn in two pieces, so that scrolling costs nothing."""
+"""A scrolling spectrogram: a ring of columns in one picture, drawn in two pieces, so that scrolling costs nothing.
+
+Levels of all bins are kept beside the picture: another size, axis, range or colour map draws what was heard anew.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
+import math
 
 import numpy as np
-import pyqtgraph as pg
 from numpy.typing import NDArray
-from PySide6.QtCore import QRectF, Qt
-from PySide6.QtGui import QImage, QPainter
-from PySide6.QtWidgets import QWidget
+from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from musicnn_gui.theme import BACKGROUND, FAINT
+from engine.units import hz_to_key, key_name
+from musicnn_gui.theme import ACCENT, BACKGROUND, EDGE, FAINT, TEXT, small_font
+from musicnn_gui.widgets.spectrum import (
+    BINS,
+    HOP,
+    LENGTH,
+    TICKS_HZ,
+    Levels,
+    RowMap,
+    SpectrogramOptions,
+    Spectrum,
+    colour_table,
+    hz_at,
+    level_db,
+    share_of,
+)
 
-LENGTH, HOP = 2048, 512
-ROWS, COLUMNS = 240, 516
-LOW_HZ, HIGH_HZ = 30.0, 20_000.0
-TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10_000)
-TOP_DB, RANGE_DB = -10.0, 85.0
-
-
-class Spectrum:
-    """Columns of dB levels on a logarithmic axis, from samples that arrive in blocks."""
-
-    def __init__(self, sample_rate: int) -> None:
-        self._rest = np.zeros(LENGTH - HOP, np.float32)
-        self._window = np.hanning(LENGTH).astype(np.float32)
-        self._window /= self._window.sum() / 2
-        edges = np.geomspace(LOW_HZ, HIGH_HZ, ROWS + 1) * LENGTH / sample_rate
-        self._centres = np.sqrt(edges[1:] * edges[:-1])
-        self._low = np.minimum(np.floor(edges[:-1]).astype(int), LENGTH // 2)
-        self._wide = edges[1:] - edges[:-1] > 1
-
-    def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take samples (n,); return the columns (columns, ROWS) that they complete, in dB."""
-        signal = np.concatenate([self._rest, samples])
-        count = max(0, (len(signal) - LENGTH) // HOP + 1)
-        self._rest = signal[count * HOP :]
-        if not count:
-            return np.zeros((0, ROWS), np.float32)
-        frames = np.lib.stride_tricks.sliding_window_view(signal, LENGTH)[::HOP][:count]
-        level = 20 * np.log10(np.abs(np.fft.rfft(frames * self._window, axis=1)) + 1e-7)
-        # Rows narrower than a bin are interpolated, wider ones show their loudest bin.
-        bins = np.arange(level.shape[1])
-        narrow = np.stack([np.interp(self._centres, bins, row) for row in level])
-        wide = np.maximum.reduceat(level, self._low, axis=1)
-        return np.where(self._wide, wide, narrow).astype(np.float32)
+HISTORY = 2560
+"""Columns that are kept, 30 s: more than a window is wide."""
+LEFT, BOTTOM = 34, 15  # pixels for the frequencies and the times
+TICK_PIXELS = 13.0
 
 
-@lru_cache(maxsize=4)
-def colour_table(name: str = "magma") -> NDArray[np.uint32]:
-    """256 colours as 0xAARRGGBB, dark to light, (256,)."""
-    table = pg.colormap.get(name).getLookupTable(0, 1, 256).astype(np.uint32)
-    return np.asarray(0xFF000000 | table[:, 0] << 16 | table[:, 1] << 8 | table[:, 2], np.uint32)
+class SpectrogramView(QWidget):
+    """Title, axes and the scrolling picture; the newest column is at the right edge, a column is a pixel wide.
 
+    hovered(seconds ago, hz) tells where the mouse or the keyboard's cursor is, NaN and NaN where it left.
+    """
 
-class _RingItem(pg.GraphicsObject):
-    """The ring of columns; the newest is at the right edge."""
+    hovered = Signal(float, float)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._pixels = np.full((ROWS, COLUMNS), colour_table()[0], np.uint32)
-        self._image = QImage(self._pixels.data, COLUMNS, ROWS, 4 * COLUMNS, QImage.Format.Format_RGB32)
-        self._next = 0
-
-    def append(self, columns: NDArray[np.uint32]) -> None:
-        """Write columns (n, ROWS), the lowest frequency first."""
-        places = (self._next + np.arange(len(columns))) % COLUMNS
-        self._pixels[:, places] = columns.T[::-1]
-        self._next = int((self._next + len(columns)) % COLUMNS)
-        self.update()
-
-    def boundingRect(self) -> QRectF:
-        """Seconds do not matter here: a column is one unit wide, a row one high."""
-        return QRectF(-COLUMNS, 0, COLUMNS, ROWS)
-
-    def paint(self, painter: QPainter, *_: object) -> None:
-        """The older piece, then the newer one. The view's vertical axis points up, the image's down."""
-        painter.save()
-        painter.translate(-COLUMNS, ROWS)
-        painter.scale(1, -1)
-        old = COLUMNS - self._next
-        painter.drawImage(QRectF(0, 0, old, ROWS), self._image, QRectF(self._next, 0, old, ROWS))
-        painter.drawImage(QRectF(old, 0, self._next, ROWS), self._image, QRectF(0, 0, self._next, ROWS))
-        painter.restore()
-
-
-class SpectrogramView(pg.PlotWidget):
-    """Title, axes and the scrolling picture."""
-
-    def __init__(self, title: str, sample_rate: int, gain_db: float = 0.0, parent: QWidget | None = None) -> None:
-        """`gain_db` is added to what is shown."""
-        super().__init__(parent, background=BACKGROUND)
-        self._spectrum, self._gain_db = Spectrum(sample_rate), gain_db
-        self._ring = _RingItem()
-        plot = self.getPlotItem()
-        plot.setTitle(title, color=FAINT, size="9pt")
-        plot.addItem(self._ring)
-        plot.setMenuEnabled(False)
-        plot.hideButtons()
-        plot.setMouseEnabled(False, False)
-        plot.setRange(xRange=(-COLUMNS, 0), yRange=(0, ROWS), padding=0)
-        vertical, horizontal = plot.getAxis("left"), plot.getAxis("bottom")
-        vertical.setTicks([[(_row_of(hz), f"{hz / 1000:g}k" if hz >= 1000 else str(hz)) for hz in TICKS_HZ]])
-        per_second = sample_rate / HOP
-        horizontal.setTicks([[(-s * per_second, f"-{s} s" if s else "now") for s in range(7)]])
+    def __init__(
+        self, title: str, sample_rate: int, gain_db: float = 0.0, *, times: bool = True, parent: QWidget | None = None
+    ) -> None:
+        """`times`: whether the axis of time is written under the picture."""
+        super().__init__(parent)
+        self._title, self._rate, self._times = title, sample_rate, times
+        self._spectrum = Spectrum(gain_db)
+        self._options = SpectrogramOptions()
+        self._history = np.zeros((HISTORY, BINS), np.uint8)
+        self._newest = 0  # place in the history after the newest column
+        self._pixels = np.zeros((1, 1), np.uint32)
+        self._image = QImage()
+        self._next = 0  # place in the picture after the newest column
+        self._map: RowMap | None = None
+        self._cursor: tuple[float, float] | None = None  # seconds ago, Hz
+        self.frozen = False
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setMinimumSize(160, 60)
         self.setAccessibleName(title)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setAccessibleDescription("Arrow keys move a cursor that reads time, frequency, note and level.")
+
+    def sizeHint(self) -> QSize:
+        """As large as there is room for."""
+        return QSize(640, 200)
+
+    # --- what is shown ---
+
+    @property
+    def options(self) -> SpectrogramOptions:
+        """Axis, range and colours."""
+        return self._options
+
+    def set_options(self, options: SpectrogramOptions) -> None:
+        """Draw all that was heard with another axis, range or colour map."""
+        if options != self._options:
+            self._options = options
+            self._rebuild()
 
     def push(self, samples: NDArray[np.float32]) -> None:
-        """Take samples (n,) and scroll; draws only where the view can be seen."""
+        """Take samples (n,) and scroll; a frozen view lets them pass."""
         columns = self._spectrum.push(samples)
-        if len(columns):
-            share = np.clip((columns[-COLUMNS:] + self._gain_db - TOP_DB + RANGE_DB) / RANGE_DB, 0, 1)
-            self._ring.append(colour_table()[(share * 255).astype(np.uint8)])
+        if not len(columns) or self.frozen:
+            return
+        columns = columns[-HISTORY:]
+        self._history[(self._newest + np.arange(len(columns))) % HISTORY] = columns
+        self._newest = (self._newest + len(columns)) % HISTORY
+        if self._map is not None:
+            self._append(columns[-self._pixels.shape[1] :])
+            self.update(self.picture)
+
+    def _append(self, columns: Levels) -> None:
+        assert self._map is not None
+        options, wide = self._options, self._pixels.shape[1]
+        table = colour_table(options.colours, options.floor_db, options.top_db)
+        places = (self._next + np.arange(len(columns))) % wide
+        self._pixels[:, places] = table[self._map.rows(columns)].T[::-1]
+        self._next = (self._next + len(columns)) % wide
+
+    def _rebuild(self) -> None:
+        """Draw the history into a picture of the view's size in the screen's own pixels."""
+        picture = self.picture
+        wide = min(max(1, picture.width()), HISTORY)
+        high = max(1, round(picture.height() * self.devicePixelRatioF()))
+        self._map = RowMap(self._options.axis, high, self._rate)
+        self._pixels = np.empty((high, wide), np.uint32)
+        self._image = QImage(self._pixels.data, wide, high, 4 * wide, QImage.Format.Format_RGB32)
+        self._next = 0
+        self._append(self._history[(self._newest - wide + np.arange(wide)) % HISTORY])
+        self.update()
+
+    # --- reading ---
+
+    @property
+    def picture(self) -> QRect:
+        """Where the picture lies."""
+        bottom = BOTTOM if self._times else 0
+        return QRect(LEFT, 0, max(1, self.width() - LEFT), max(1, self.height() - bottom))
+
+    def set_cursor(self, seconds: float, hz: float) -> None:
+        """Show a cross at a time and a frequency, such as where the mouse is in a linked view; NaN for none."""
+        cursor = None if math.isnan(seconds) else (seconds, hz)
+        if cursor != self._cursor:
+            self._cursor = cursor
+            self.update()
+
+    def level_at(self, seconds: float, hz: float) -> float:
+        """Level in dB at a time before now and a frequency: the loudest of the bins around it."""
+        column = (self._newest - 1 - round(seconds * self._rate / HOP)) % HISTORY
+        line = round(hz * LENGTH / self._rate)
+        return level_db(float(self._history[column, max(0, line - 1) : line + 2].max()))
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Tell where the mouse is."""
+        picture, point = self.picture, event.position()
+        if picture.contains(point.toPoint()):
+            seconds = (picture.right() - point.x()) * HOP / self._rate
+            share = 1 - (point.y() - picture.top()) / picture.height()
+            self.hovered.emit(max(0.0, seconds), hz_at(share, self._options.axis))
+        else:
+            self.hovered.emit(math.nan, math.nan)
+
+    def leaveEvent(self, event: QEvent) -> None:
+        """The mouse has left."""
+        self.hovered.emit(math.nan, math.nan)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Arrows move the cursor by 0.1 s or a semitone; Home goes to now, Delete takes it away."""
+        seconds, hz = self._cursor or (1.0, 440.0)
+        semitone = 2 ** (1 / 12)
+        match event.key():
+            case Qt.Key.Key_Left:
+                seconds += 0.1
+            case Qt.Key.Key_Right:
+                seconds -= 0.1
+            case Qt.Key.Key_Up:
+                hz *= semitone
+            case Qt.Key.Key_Down:
+                hz /= semitone
+            case Qt.Key.Key_Home:
+                seconds = 0.0
+            case Qt.Key.Key_Delete:
+                self.hovered.emit(math.nan, math.nan)
+                return
+            case _:
+                super().keyPressEvent(event)
+                return
+        longest = self.picture.width() * HOP / self._rate
+        self.hovered.emit(min(max(seconds, 0.0), longest), min(max(hz, 30.0), 20_000.0))
+
+    # --- drawing ---
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Another size is another picture."""
+        self._rebuild()
+        super().resizeEvent(event)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The older piece, then the newer one; axes only where they are asked for."""
+        painter = QPainter(self)
+        picture = self.picture
+        if round(picture.height() * self.devicePixelRatioF()) != self._pixels.shape[0]:
+            self._rebuild()  # moved to a screen of another scale
+        if not picture.contains(event.rect()):
+            painter.fillRect(self.rect(), BACKGROUND)
+            self._paint_axes(painter, picture)
+        wide, high = self._pixels.shape[1], self._pixels.shape[0]
+        old = wide - self._next
+        left = picture.right() + 1 - wide
+        for place, start, count in ((left, self._next, old), (left + old, 0, self._next)):
+            if count:
+                painter.drawImage(QRect(place, 0, count, picture.height()), self._image, QRect(start, 0, count, high))
+        self._paint_title(painter, picture)
+        if self._cursor is not None:
+            self._paint_cursor(painter, picture)
+        if self.hasFocus():
+            painter.setPen(ACCENT)
+            painter.drawRect(picture.adjusted(0, 0, -1, -1))
+
+    def _paint_title(self, painter: QPainter, picture: QRect) -> None:
+        painter.setFont(small_font(self.font()))
+        text = self._title + ("   frozen" if self.frozen else "")
+        wide = painter.fontMetrics().horizontalAdvance(text)
+        box = QRect(picture.left() + 4, 4, wide + 10, painter.fontMetrics().height() + 2)
+        painter.fillRect(box, QColor(10, 11, 14, 165))
+        painter.setPen(ACCENT if self.frozen else TEXT)
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+
+    def _paint_axes(self, painter: QPainter, picture: QRect) -> None:
+        painter.setFont(small_font(self.font(), 7.0))
+        flags = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        last = picture.bottom() + TICK_PIXELS
+        for hz in TICKS_HZ[self._options.axis]:
+            y = picture.bottom() - share_of(hz, self._options.axis) * picture.height()
+            if last - y < TICK_PIXELS or y < 6 or y > picture.bottom() - 4:
+                continue
+            last = y
+            painter.setPen(EDGE)
+            painter.drawLine(QPointF(LEFT - 4, y), QPointF(LEFT - 1, y))
+            painter.setPen(FAINT)
+            painter.drawText(QRectF(0, y - 7, LEFT - 6, 14), flags, f"{hz / 1000:g}k" if hz >= 1000 else str(hz))
+        if not self._times:
+            return
+        per_second = self._rate / HOP
+        for second in range(int(picture.width() / per_second) + 1):
+            x = picture.right() - second * per_second
+            painter.setPen(EDGE)
+            painter.drawLine(QPointF(x, picture.bottom() + 1), QPointF(x, picture.bottom() + 4))
+            if second == 0 or x - 16 < LEFT:
+                continue
+            painter.setPen(FAINT)
+            painter.drawText(QRectF(x - 20, picture.bottom() + 3, 40, 12), Qt.AlignmentFlag.AlignCenter, f"-{second} s")
+
+    def _paint_cursor(self, painter: QPainter, picture: QRect) -> None:
+        assert self._cursor is not None
+        seconds, hz = self._cursor
+        x = picture.right() - seconds * self._rate / HOP
+        y = picture.bottom() - share_of(hz, self._options.axis) * picture.height()
+        painter.setPen(QPen(QColor(255, 255, 255, 120), 1))
+        painter.drawLine(QPointF(x, picture.top()), QPointF(x, picture.bottom()))
+        painter.drawLine(QPointF(picture.left(), y), QPointF(picture.right(), y))
 
 
-def _row_of(hz: float) -> float:
-    return float(np.log(hz / LOW_HZ) / np.log(HIGH_HZ / LOW_HZ) * ROWS)
+def reading(seconds: float, hz: float) -> str:
+    """Time, frequency and note in words.
+
+    >>> reading(1.5, 442.0)
+    '-1.50 s   442 Hz   A4 +8 ct'
+    """
+    key = hz_to_key(hz)
+    nearest = round(key)
+    return f"-{seconds:.2f} s   {hz:.0f} Hz   {key_name(nearest)} {100 * (key - nearest):+.0f} ct"

@@ -12,11 +12,16 @@ from musicnn_gui.window import MainWindow
 START_MS = 60_000
 
 
+@pytest.fixture(scope="session")
+def themed(qapp):
+    """The application in its colours, once: every change of them is told to every widget that there is."""
+    apply_theme(qapp)
+
+
 @pytest.fixture
-def session(qtbot, qapp, monkeypatch):
+def session(qtbot, themed, monkeypatch):
     """A session without devices, ready to be played."""
     monkeypatch.setenv("JACK_DEFAULT_SERVER", "no-such-server")
-    apply_theme(qapp)
     session = Session(Settings())
     yield session
     session.close()
@@ -29,7 +34,9 @@ def window(qtbot, session):
     window.show()
     with qtbot.waitSignal(session.ready, timeout=START_MS):
         session.start()
-    qtbot.waitUntil(lambda: session.instrument is not None and not window.header.busy.text(), timeout=START_MS)
+    qtbot.waitUntil(
+        lambda: session.instrument is not None and "…" not in window.header.instruments.title.text(), timeout=START_MS
+    )
     yield window
     window.close()
     window.deleteLater()
