@@ -19,6 +19,7 @@ class ActionRow:
 ACTIONS = (
     ActionRow("open", "Open a MIDI file …", "Ctrl+O", "Files"),
     ActionRow("export", "Export the score …", "Ctrl+E", "Files"),
+    ActionRow("listen", "Start from a sound file (pads and songs) …", "Ctrl+Shift+O", "Files"),
     ActionRow("record", "Record, or end recording", "Ctrl+R", "Files"),
     ActionRow("save take", "Save the last recording …", "Ctrl+Shift+R", "Files"),
     ActionRow("undo", "Undo", "Ctrl+Z", "Knobs"),

@@ -200,6 +200,10 @@ class Session(Editing):
         """Read a MIDI file and stand at its beginning."""
         self._do(f"reading {path.name}", self._read, path)
 
+    def listen(self, path: Path) -> None:
+        """Let pads or a song start from a sound file; the sliders that it moves come as `knobs_changed`."""
+        self.engine.listen(path)
+
     def set_part(self, track: int, source: str | None) -> None:
         """Give a track, and all others on its channel, an instrument of its own; None lets the main one play it."""
         channel = self.tracks[track].channel

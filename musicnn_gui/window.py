@@ -12,8 +12,18 @@ from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QEvent, Qt, QTimer, QUrl
 from PySide6.QtGui import QAction, QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent, QKeySequence
-from PySide6.QtWidgets import QApplication, QHBoxLayout, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QHBoxLayout,
+    QMainWindow,
+    QMenu,
+    QSplitter,
+    QVBoxLayout,
+    QWidget,
+)
 
+from engine.audio.files import READABLE
 from engine.description import JSON_FILE
 from musicnn_gui.crash import log_path
 from musicnn_gui.keys import ACTIONS, key_groups
@@ -133,7 +143,7 @@ class MainWindow(QMainWindow):
                 return
 
     def open_path(self, path: Path) -> None:
-        """Open a MIDI file or a preset, or load an instrument from its folder or a file in it."""
+        """Open a MIDI file or a preset, load an instrument from its folder or a file in it, or start from a sound."""
         folder = path if path.is_dir() else path.parent
         if (folder / JSON_FILE).is_file() and path.suffix.lower() not in MIDI_SUFFIXES:
             self.session.load_instrument(str(folder))
@@ -141,8 +151,17 @@ class MainWindow(QMainWindow):
             self.messages.show_message(f"{path.name} is a folder, and holds no instrument.", True)
         elif path.suffix.lower() == PRESET_SUFFIX:
             self.session.open_preset(path)
+        elif path.suffix.lower() in READABLE:
+            self.session.listen(path)
         else:
             self.session.open_score(path)
+
+    def ask_listen(self) -> None:
+        """Let the player choose a sound for the instrument to start from."""
+        title, kinds = "Start from a sound file", " ".join(f"*{suffix}" for suffix in READABLE)
+        name, _ = QFileDialog.getOpenFileName(self, title, self.session.settings.folder, f"Sounds ({kinds})")
+        if name:
+            self.session.listen(Path(name))
 
     # --- actions ---
 
@@ -150,7 +169,8 @@ class MainWindow(QMainWindow):
         """Everything that has a shortcut: in the menu, and in the table of keys."""
         session, header, transport, spectrograms = self.session, self.header, self.transport, self.spectrograms
         work: dict[str, Callable[[], object]] = {
-            "open": transport.ask_open, "export": transport.ask_export, "record": header.toggle_recording,
+            "open": transport.ask_open, "listen": self.ask_listen, "export": transport.ask_export,
+            "record": header.toggle_recording,
             "save take": header.ask_save_take,
             "loop": transport.mark_loop, "panic": session.panic, "mute": header.toggle_mute,
             "undo": session.undo, "redo": session.redo, "side": session.switch_side, "copy": session.copy_to_other_side,

@@ -21,10 +21,11 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from engine.audio.files import READABLE
 from engine.errors import MusicNNError
 
 RATE = 44_100
-SUFFIXES = (".mp3", ".wav", ".flac", ".ogg")
+SUFFIXES = READABLE
 AUDIO_SUFFIXES = (*SUFFIXES, ".m4a", ".m4p", ".aac", ".wma", ".aiff", ".aif", ".opus")
 BLOCK = 1 << 18
 SILENCE_DB = -60.0

@@ -16,6 +16,7 @@ from engine.errors import InputFileError, OutputFileError
 from engine.spectral import Samples
 
 SUFFIXES = {".wav": "WAV", ".flac": "FLAC"}
+READABLE = (".wav", ".flac", ".mp3", ".ogg")
 SUBTYPE = "PCM_24"
 LEAST_FREE_BYTES = 1_000_000
 RATES = range(8_000, 192_001)
