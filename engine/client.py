@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine import threads
 from engine.faults import catch_faults
 from engine.midi.events import Event, knob
 from engine.midi.ports import AUTO_PORT
@@ -205,7 +206,7 @@ class EngineClient:
     # --- the process ---
 
     def _launch(self) -> None:
-        context = multiprocessing.get_context("spawn")
+        context: Any = multiprocessing.get_context(threads.START_METHOD)
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs, self._faults), name="musicnn engine", daemon=True)
         self._process.start()

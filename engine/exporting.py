@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from engine import threads
 from engine.errors import MusicNNError
 from engine.threads import prepare_process, prepare_thread
 
@@ -38,7 +39,7 @@ class Export:
         parts: Parts = MappingProxyType({}),
     ) -> None:  # fmt: skip
         """`instrument`: name or folder. parts: those of channels with one of their own, and their knobs."""
-        context = multiprocessing.get_context("spawn")
+        context: Any = multiprocessing.get_context(threads.START_METHOD)
         self._pipe, theirs = context.Pipe()
         work = theirs, score, instrument, path, dict(knobs), dict(parts)
         self._process = context.Process(target=_render, args=work, name="musicnn export", daemon=True)

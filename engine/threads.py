@@ -18,6 +18,10 @@ the interpreter in its hands. Where the system does not allow it, a higher nicen
 """
 NICENESS = -11
 
+START_METHOD = "spawn"
+"""How processes of ours begin: with nothing of the one that asks for them, whose threads and libraries are not to be
+copied. Tests, which begin many, let a process that has imported everything be copied."""
+
 
 def prepare_process() -> None:
     """In a new process, before torch is imported: one thread for it, and no end by the keyboard.

@@ -252,7 +252,7 @@ class MainWindow(QMainWindow):
         return {
             **{name: _packed(splitter.saveState()) for name, splitter in self.splitters.items()},
             "axis": options.axis, "colours": options.colours, "floor_db": options.floor_db, "top_db": options.top_db,
-            "octave": self.keyboard.octave, "hinted": not self.hint.isVisibleTo(self),
+            "morph": self.morph.remembered(), "octave": self.keyboard.octave, "hinted": not self.hint.isVisibleTo(self),
         }  # fmt: skip
 
     def _restore(self) -> None:
@@ -265,6 +265,7 @@ class MainWindow(QMainWindow):
             if isinstance(view.get(name), str):
                 splitter.restoreState(_unpacked(view[name]))
         self.spectrograms.restore(view)
+        self.morph.restore(view.get("morph"))
         if isinstance(view.get("octave"), int):
             self.keyboard.shift(view["octave"])
         self.hint.setHidden(view.get("hinted") is True)

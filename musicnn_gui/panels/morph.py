@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox, QGridLayout, QSizePolicy, QWidget
@@ -47,6 +48,7 @@ class MorphPanel(QWidget):
         super().__init__(parent)
         self._session = session
         self._choices: list[Corner] = []
+        self._kept: Mapping[str, Any] = {}  # of the last time, until its instrument is there
         self.pad = XYPad()
         self.combos = [self._combo(place) for place in PLACES]
         self.corners: list[Corner] = []
@@ -69,6 +71,17 @@ class MorphPanel(QWidget):
         session.preset_changed.connect(self._offer)
         self._start()
 
+    def remembered(self) -> dict[str, object]:
+        """Corners and place, to be given to `restore` the next time."""
+        corners = [{"title": corner.title, "knobs": dict(corner.knobs)} for corner in self.corners]
+        source = self._session.instrument.source if self._session.instrument is not None else ""
+        return {"instrument": source, "corners": corners, "place": list(self.pad.place)}
+
+    def restore(self, kept: object) -> None:
+        """As it was, once the same instrument is loaded; what is damaged is left out."""
+        self._kept = kept if isinstance(kept, Mapping) else {}
+        self._start()
+
     def choose(self, corner: int, choice: int) -> None:
         """Put a preset at a corner, or the knobs as they are now."""
         chosen = self._choices[choice]
@@ -86,7 +99,27 @@ class MorphPanel(QWidget):
         real = self._choices[:-1]
         self.corners = [real[round(i * (len(real) - 1) / 3)] for i in range(4)] if real else []
         self.pad.set_place(0.5, 0.5)
+        instrument = self._session.instrument
+        if instrument is not None and self._kept.get("instrument") == instrument.source:
+            self._put_back(self._kept)
+            self._kept = {}
         self._show()
+
+    def _put_back(self, kept: Mapping[str, Any]) -> None:
+        names = set(self._names())
+        try:
+            corners = [
+                Corner(
+                    str(corner["title"]), {name: float(corner["knobs"][name]) for name in names & {*corner["knobs"]}}
+                )
+                for corner in kept["corners"]
+            ]
+            x, y = map(float, kept["place"])
+        except (TypeError, ValueError, LookupError, AttributeError):
+            return
+        if len(corners) == len(self.corners):
+            self.corners = corners
+            self.pad.set_place(x, y)
 
     def _offer(self) -> None:
         """List what may stand at a corner."""

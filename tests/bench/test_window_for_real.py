@@ -200,6 +200,7 @@ def test_drop_play_turn_morph_record_export_quit_and_find_it_again(desk, tune, t
     wait(lambda: again.title.startswith("tune.mid"))
     desk.picture("again")
     after = again.quit()
-    assert {name: after[name] for name in ("instrument", "score", "knobs", "preset")} == {
-        name: before[name] for name in ("instrument", "score", "knobs", "preset")
-    }
+    names = ("instrument", "score", "knobs", "preset")
+    assert {name: after[name] for name in names} == {name: before[name] for name in names}
+    assert after["view"]["morph"] == before["view"]["morph"]
+    assert before["view"]["morph"]["place"] != [0.5, 0.5]

@@ -1,21 +1,35 @@
 """The real window on the real engine with the shipped piano. No server runs here, so there is no sound device: the
 engine is driven by its silent stand-in, as for a player without one."""
 
+import multiprocessing
+import os
+
 import mido
 import pytest
 
+from engine import threads
 from musicnn_gui.session import Session
 from musicnn_gui.settings import Settings
 from musicnn_gui.theme import apply_theme
 from musicnn_gui.window import MainWindow
 
 START_MS = 60_000
+os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # for the server of copies, which imports torch
 
 
 @pytest.fixture(scope="session")
 def themed(qapp):
     """The application in its colours, once: every change of them is told to every widget that there is."""
     apply_theme(qapp)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_processes():
+    """Engines are copies of a process that has imported them: sixty times torch would be minutes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads, "START_METHOD", "forkserver")
+        multiprocessing.get_context("forkserver").set_forkserver_preload(["engine.server", "engine.render"])
+        yield
 
 
 @pytest.fixture
