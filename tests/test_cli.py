@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine.benchmark import VOICES
+from engine.description import KINDS
 from engine.instrument import load_instrument
 from engine.library import FOLDERS_VARIABLE
 from musicnn_gui.cli import main
@@ -138,7 +139,7 @@ def check_schema(rows):
     assert isinstance(rows, list)
     for row in rows:
         assert {"name", "kind", "title", "knobs", "folder", "keys", "metadata"} <= set(row)
-        assert isinstance(row["name"], str) and row["kind"] == "keys" and isinstance(row["title"], str)
+        assert isinstance(row["name"], str) and row["kind"] in KINDS and isinstance(row["title"], str)
         assert row["knobs"]
         for knob in row["knobs"]:
             assert set(knob) == {"name", "title", "low", "high", "default", "unit"}

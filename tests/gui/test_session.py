@@ -12,7 +12,7 @@ import soundfile
 
 from engine.description import SAMPLE_RATE
 from engine.library import open_instrument
-from engine.midi.events import control
+from engine.midi.events import Kind, control
 from engine.midi.files import read_score
 from engine.render import RenderOptions, render_array
 from engine.transport import arranged
@@ -52,7 +52,8 @@ def test_a_recording_is_saved_as_sound_and_as_midi(qtbot, playing, tmp_path):
     assert np.abs(sound).max() > 0.01
     score = read_score(tmp_path / "take.mid", SAMPLE_RATE)
     assert score.notes == 1
-    assert (score.events[0].number, score.events[0].value) == (64, 127)
+    pedal = next(event for event in score.events if event.kind is Kind.CONTROL)
+    assert (pedal.number, pedal.value) == (64, 127)
     assert playing.take is not None
     playing.close()
     assert not list(recordings_folder().iterdir())
