@@ -39,7 +39,7 @@ TAP_BLOCKS = 512
 MOST_WISHES = 4096  # that may wait for the render worker; more are dropped
 CLOCK_SECONDS = 1.0
 IDLE_SECONDS = 0.002  # between two looks of the foresight for work
-RELIEF_SECONDS, PATIENCE = 0.25, 4
+RELIEF_SECONDS, PATIENCE = 0.5, 1
 """For how long there is less speculation after the render worker was late, and how often it may be in that time."""
 PEAK_FALL = 0.9995  # of the meter's peak, a sample-rate independent fall per block of 64 samples
 
@@ -178,7 +178,7 @@ class LiveEngine:
         return block
 
     def strained(self) -> None:
-        """A block was ready only just in time: speculate less for a while; when it goes on, a released note ends."""
+        """A block was nearly late: speculate less for a while; when it goes on, a released or masked note ends."""
         now = time.perf_counter()
         self._strains = [*(moment for moment in self._strains if now - moment < RELIEF_SECONDS), now]
         self._relief = now + RELIEF_SECONDS

@@ -74,6 +74,7 @@ TOGETHER = 4
 """So many keys that are let go at the same sample, by a pedal mostly, are computed as one batch."""
 CROSSFADE = 128
 SILENT = 3e-5  # amplitude, under -90 dB, that ends a voice
+MASKED = 0.03  # of the loudest voice's amplitude, -30 dB: a softer one is hardly missed where time is short
 KEPT_ONSETS = 64
 """First windows that are remembered: of notes that are announced, and of those that come again."""
 LONGEST_WAIT = 1 << 30  # samples, when nothing is waited for
@@ -164,11 +165,17 @@ class KeysBank:
                 voice.fade = FADE
 
     def shed(self) -> int | None:
-        """End the oldest released note within FADE samples; return its number, None where there is none."""
-        for voice in self._voices:
-            if voice.note.release is not None and voice.fade is None:
-                voice.fade = FADE
-                return voice.number
+        """End the oldest released note within FADE samples, or one that the others mask; return its number.
+
+        None where there is none.
+        """
+        levels = [(self._level(voice), voice) for voice in self._voices if voice.fade is None]
+        loudest = max((level for level, _ in levels), default=0.0)
+        masked = sorted((row for row in levels if row[0] < MASKED * loudest), key=lambda row: row[0])
+        released = [voice for _, voice in levels if voice.note.release is not None]
+        for voice in (*released[:1], *(voice for _, voice in masked[:1])):
+            voice.fade = FADE
+            return voice.number
         return None
 
     def touch(self, channel: int, left: float, right: float, semitones: float, knobs: Mapping[str, float]) -> None:
