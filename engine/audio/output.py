@@ -267,7 +267,7 @@ class _Feeder:
         if self._resampler is not None:
             block = self._resampler.process(block)
         seconds = time.perf_counter() - start
-        if self._stream.active and self._ring.read_available <= self._target // 2:
+        if self._stream.active and self._ring.read_available < self._target // 2:
             self._strained()
         if len(block):
             self._ring.write(np.ascontiguousarray(block, np.float32))

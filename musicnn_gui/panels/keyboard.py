@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -38,6 +38,8 @@ PEDALS = {
 }  # fmt: skip
 """Pedals by the session's name: controller, name, short name."""
 
+REPEAT_MS = 12  # nobody strikes a key again so soon
+
 
 class KeyboardPanel(QWidget):
     """Plays what is clicked and typed; lights what sounds from any source."""
@@ -47,6 +49,7 @@ class KeyboardPanel(QWidget):
         self._session = session
         self.octave, self.velocity = 0, typing_keys.VELOCITY
         self._typed: dict[int, int] = {}  # physical key -> MIDI key
+        self._rising: set[int] = set()  # physical keys that seem to have come up
         self.piano = PianoWidget()
         self.bend = WheelWidget("Pitch bend", "bend", -1.0, springs=True)
         self.modulation = WheelWidget("Modulation", "mod", 0.0, springs=False)
@@ -115,6 +118,7 @@ class KeyboardPanel(QWidget):
         for key in self._typed.values():
             self._session.note_off(key)
         self._typed.clear()
+        self._rising.clear()
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Light the keys that are held, show wheels and pedals."""
@@ -176,6 +180,7 @@ class KeyboardPanel(QWidget):
         offset = typing_keys.offset_of(event)
         if offset is None:
             return False
+        self._rising.discard(typing_keys.identity(event))
         key = typing_keys.BASE_KEY + 12 * self.octave + offset
         if not event.isAutoRepeat() and 0 <= key <= 127 and typing_keys.identity(event) not in self._typed:
             self._typed[typing_keys.identity(event)] = key
@@ -196,11 +201,18 @@ class KeyboardPanel(QWidget):
     def _release(self, event: QKeyEvent) -> bool:
         if event.isAutoRepeat():
             return typing_keys.offset_of(event) is not None
-        key = self._typed.pop(typing_keys.identity(event), None)
-        if key is None:
+        identity = typing_keys.identity(event)
+        if identity not in self._typed:
             return False
-        self._session.note_off(key)
+        self._rising.add(identity)
+        QTimer.singleShot(REPEAT_MS, self, lambda: self._let_rise(identity))
         return True
+
+    def _let_rise(self, identity: int) -> None:
+        """A key is up, unless it has been pressed again meanwhile: some X servers repeat a held key so."""
+        if identity in self._rising:
+            self._rising.discard(identity)
+            self._session.note_off(self._typed.pop(identity))
 
 
 def _step_button(icon: str, tip: str) -> IconButton:

@@ -20,6 +20,7 @@ from engine.description import SAMPLE_RATE
 from engine.instrument import load_instrument
 from engine.knobs import KNOBS
 from engine.library import open_instrument
+from engine.midi.events import Kind
 from engine.midi.files import read_score
 from engine.render import RenderOptions, render_array
 from musicnn_gui.panels.dialogs import TextDialog
@@ -83,6 +84,19 @@ def test_auto_repeat_strikes_no_second_note(qtbot, window, session):
     QApplication.sendEvent(window, repeated)
     qtbot.wait(100)
     assert keys_down(session) == {60}
+
+
+def test_a_held_key_that_the_system_repeats_sounds_once(qtbot, window, session, monkeypatch):
+    played = []
+    monkeypatch.setattr(session, "play", played.append)
+    qtbot.keyPress(window, Qt.Key.Key_A)
+    for _ in range(5):  # as an X server does that does not mark repetitions
+        qtbot.keyRelease(window, Qt.Key.Key_A)
+        qtbot.keyPress(window, Qt.Key.Key_A)
+        qtbot.wait(30)
+    assert [event.kind for event in played] == [Kind.NOTE_ON]
+    qtbot.keyRelease(window, Qt.Key.Key_A)
+    qtbot.waitUntil(lambda: [event.kind for event in played] == [Kind.NOTE_ON, Kind.NOTE_OFF], timeout=WAIT)
 
 
 def test_octave_shift_moves_the_typing_keyboard_and_lets_go(qtbot, window, session):
