@@ -22,7 +22,7 @@ from engine.chase import Chase
 from engine.errors import InstrumentError
 from engine.instrument import Instrument
 from engine.midi.channel import ALL_NOTES_OFF, SUSTAIN
-from engine.midi.events import Event, control, knob, note_off, note_on, panic
+from engine.midi.events import Event, Kind, control, knob, note_off, note_on, panic
 from engine.midi.files import Score
 from engine.midi.monitor import Monitor
 from engine.reports import Snapshot, Tap
@@ -211,7 +211,7 @@ class LiveEngine:
 
     def _schedule(self, event: Event, moment: float) -> None:
         sample = self._clock.sample(moment) + self.event_delay
-        if sample < self._synth.position:
+        if sample < self._synth.position and event.kind is not Kind.KNOB:  # a window sets many at its start
             self._late += 1
         self._take([event.at(max(0, sample))])
 
