@@ -188,7 +188,8 @@ class GenerateTask:
         real = self._split(torch.from_numpy(self.data.batch(numbers)).to(self.device))
         if model.encoder is None:
             fake = self._player()(torch.randn(64, self.config.code, device=self.device))
-            return {"spread of pictures": float(fake.std(0).mean()), "of the data": float(real.std(0).mean())}
+            own, wanted = (float(pictures.std(0, correction=0).mean()) for pictures in (fake, real))
+            return {"spread of pictures": own, "of the data": wanted}
         wrote = self._player()(model.encoder(real)[:, : self.config.code])
         mean = self._split(torch.from_numpy(self.data.batch(self.data.taught).mean(0, keepdims=True)).to(self.device))
         mean = mean.repeat(len(numbers), *[1] * (mean.dim() - 1))

@@ -32,7 +32,7 @@ from training.recipes.generate import stored
 
 FIRST_KEY = 48
 PART_SECONDS = 600.0  # that are held in memory at once
-MOST_BLOCKS, MOST_NUMBERS = 150_000, 150_000_000  # four hours, or 300 MB of memory
+MOST_BLOCKS, MOST_NUMBERS = 250_000, 150_000_000  # six hours, or 300 MB of memory
 FITTED_ROWS = 6_000  # that principal components are computed of
 BEGINNINGS, BEGINNING_SECONDS = 8, 4.0
 LEVEL_SECONDS, LEVEL_PARTS = 5.0, 40  # that losses of level are measured on
@@ -63,7 +63,7 @@ class SongRecipe:
     heard: int = 8
     batch: int = 16
     noise: float = 0.2
-    semitones: tuple[float, ...] = (-1.0, 0.0, 1.0)
+    semitones: tuple[float, ...] = (-2.0, -1.0, 0.0, 1.0, 2.0)
     learning_rate: float = 2e-3
     optimiser: str = "adam"
     precision: str = "float32"
