@@ -36,6 +36,7 @@ COMPARED_SECONDS = 6 * 3600.0  # of the data, for copies
 TWIN_DB = 0.25
 NEAR = 88  # samples
 COPY_DB = 4.0  # blocks nearer than this are taken for the same
+MISSES = 2  # compared frames in a row that may differ within a copy: an attack that comes a little late
 STRIDE = 4  # frames between those of a song that are compared
 TIMED = 20
 PICTURED, PICTURE_SECONDS = 10, 12.0
@@ -282,11 +283,13 @@ def longest_copy(song: Table, data: Sequence[Table]) -> float:
 
 
 def _longest_diagonal(same: NDArray[np.bool_]) -> int:
-    run = np.zeros(same.shape[1] + 1, int)
+    """Of the hits along any diagonal (rows, columns); up to MISSES rows without one do not end it."""
+    run, missed = (np.zeros(same.shape[1] + 1, int) for _ in range(2))
     longest = 0
     for row in same:
-        run[1:] = np.where(row, run[:-1] + 1, 0)
-        longest = max(longest, int(run.max()))
+        missed[1:] = np.where(row, 0, missed[:-1] + 1)
+        run[1:] = np.where(row | ((run[:-1] > 0) & (missed[1:] <= MISSES)), run[:-1] + 1, 0)
+        longest = max(longest, int((run[1:] * row).max(initial=0)))
     return longest
 
 
