@@ -10,7 +10,9 @@ Hits and loops are drawn as a player with `vary` at 1 hears them: around the pad
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -22,17 +24,19 @@ from engine.instrument import Instrument
 from engine.spectral import Samples, Stft
 from engine.voices.continuation import Continuation
 from engine.voices.generators import GeneratedPads, fitted, onset
-from training.corpus import RATE, Corpus
-from training.pictures import BEATS, bars, held_out_rows, hits
+from training.corpus import RATE, Corpus, CorpusError, Item
+from training.pictures import BEATS, MOST_ITEMS, bars, held_out_rows, hits
 
 COUNT = 200
 FLOOR_DB = 60.0
-MOST_DATA = 3000
+MOST_DATA = 4000
 ENVELOPE = 64  # samples of an envelope's step
 SONG_SECONDS, SONG_SEEDS = 60.0, 4
+COMPARED_SECONDS = 6 * 3600.0  # of the data, for copies
 TWIN_DB = 0.25
 NEAR = 88  # samples
 COPY_DB = 4.0  # blocks nearer than this are taken for the same
+MISSES = 2  # compared frames in a row that may differ within a copy: an attack that comes a little late
 STRIDE = 4  # frames between those of a song that are compared
 TIMED = 20
 PICTURED, PICTURE_SECONDS = 10, 12.0
@@ -47,28 +51,53 @@ def evaluate_generated(instrument: Instrument, corpus: Corpus, report: Report, c
     torch.set_num_threads(1)
     model = instrument.model
     if isinstance(model, Continuation):
-        return evaluate_song(model, corpus)
+        return evaluate_song(model, corpus, instrument.gain)
     assert isinstance(model, GeneratedPads)
     return evaluate_pads(model, corpus, report, count)
 
 
 def evaluate_pads(model: GeneratedPads, corpus: Corpus, report: Report, count: int) -> dict[str, Any]:
     """Envelopes, rhythm, novelty, reconstruction and time of pads."""
-    samples = model.samples
-    real = [_framed(mono, samples, loop=model.voicing.loop) for _, mono in _sources(model, corpus, report)][:MOST_DATA]
+    samples, data = model.samples, _data(model, corpus, report)
+    real = data.sounds
     made = generated(model, count)
     made_table, real_table = _tables([fitted(sound, samples) for sound in made], real)
     figures: dict[str, Any] = {"sounds": count, "data": len(real), "ms_per_sound": timed(model)}
     if model.voicing.loop:
         own = np.mean([beat_correlation(sound, samples) for sound in made])
-        data = np.mean([beat_correlation(sound, samples) for sound in real[:: max(1, len(real) // 200)]])
-        figures |= {"beat": float(own), "data_beat": float(data), "beat_ratio": float(own / data)}
+        wanted = np.mean([beat_correlation(sound, samples) for sound in real[:: max(1, len(real) // 200)]])
+        figures |= {"beat": float(own), "data_beat": float(wanted), "beat_ratio": float(own / wanted)}
     else:
         figures |= envelope_shares(made, real)
     figures |= novelty(made_table, real_table)
     if model.encoder is not None:
-        figures |= reconstruction(model, real, real_table)
+        figures |= reconstruction(model, data, real_table)
     return figures
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Sounds of the data as `_framed` makes them, their kinds, and which of them no recipe is fitted to."""
+
+    sounds: list[Samples]
+    kinds: list[str]
+    held_out: NDArray[np.intp]
+
+
+def _data(model: GeneratedPads, corpus: Corpus, report: Report) -> _Data:
+    """What the recipe learned from, thinned out evenly where it is more than MOST_DATA: it is held in memory."""
+    kept: list[tuple[int, str, Samples]] = []
+    step, count = 1, 0
+    for number, (item, mono) in enumerate(islice(_sources(model, corpus, report), MOST_ITEMS)):
+        count = number + 1
+        if number % step == 0:
+            kept.append((number, item.kind, _framed(mono, model.samples, loop=model.voicing.loop)))
+        if len(kept) > MOST_DATA:
+            kept, step = kept[::2], 2 * step
+    if not kept:
+        raise CorpusError(f"{corpus.folder} holds nothing that this instrument could have learned from")
+    held_out = np.isin([number for number, _, _ in kept], held_out_rows(count))
+    return _Data([sound for _, _, sound in kept], [kind for _, kind, _ in kept], np.flatnonzero(held_out))
 
 
 def generated(model: GeneratedPads, count: int, seed: int = 0, vary: float = 1.0) -> list[Samples]:
@@ -88,13 +117,13 @@ def examples(instrument: Instrument, corpus: Corpus, report: Report) -> tuple[Sa
     if isinstance(model, Continuation):
         return continued(model, 0, PICTURE_SECONDS), corpus.items[0].read(0, round(PICTURE_SECONDS * RATE))
     assert isinstance(model, GeneratedPads)
-    sources = _sources(model, corpus, report)
+    data = _data(model, corpus, report)
     made = [fitted(model.sound(pad.centre)[0], model.samples) for pad in model.pads[:PICTURED]]
-    data = []
+    wanted = []
     for pad in model.pads[:PICTURED]:
-        own = [mono for item, mono in sources if item.kind == pad.title] or [mono for _, mono in sources]
-        data.append(_framed(own[len(own) // 2], model.samples, loop=model.voicing.loop))
-    return np.concatenate(made), np.concatenate(data)
+        own = [sound for sound, kind in zip(data.sounds, data.kinds, strict=True) if kind == pad.title] or data.sounds
+        wanted.append(own[len(own) // 2])
+    return np.concatenate(made), np.concatenate(wanted)
 
 
 def envelope_shares(made: Sequence[Samples], real: Sequence[Samples]) -> dict[str, Any]:
@@ -160,9 +189,9 @@ def nearest(rows: Table, others: Table, *, itself: bool = False) -> NDArray[np.f
     return np.asarray(np.sqrt(np.maximum(best, 0) / rows.shape[1]))
 
 
-def reconstruction(model: GeneratedPads, real: Sequence[Samples], table: Table) -> dict[str, float]:
+def reconstruction(model: GeneratedPads, data: _Data, table: Table) -> dict[str, float]:
     """Mean |difference| in dB of held-out sounds to what the model makes of them, and to the mean sound."""
-    held_out = held_out_rows(len(real))
+    real, held_out = data.sounds, data.held_out
     taught = np.setdiff1d(np.arange(len(real)), held_out)
     chosen = held_out[:100] if len(held_out) else taught[:100]
     again = [fitted(model.sound(model.encode(np.stack([real[row]] * 2)))[0], model.samples) for row in chosen]
@@ -182,14 +211,17 @@ def timed(model: GeneratedPads) -> float:
     return float(np.median(took))
 
 
-def evaluate_song(model: Continuation, corpus: Corpus) -> dict[str, Any]:
-    """Level, seams, copies and speed of continuations of a minute from several beginnings, the worst of each."""
+def evaluate_song(model: Continuation, corpus: Corpus, gain: float = 1.0) -> dict[str, Any]:
+    """Level, seams, copies and speed of continuations of a minute from several beginnings, the worst of each.
+
+    gain: the instrument's own, which is part of what is heard.
+    """
     power = sum(item.power * item.samples for item in corpus.items) / sum(item.samples for item in corpus.items)
-    data = [_frames(item.read()) for item in corpus.items]
+    data = [_frames(part) for part in _pieces(corpus)]
     rows = []
     for seed in range(min(SONG_SEEDS, len(model.seeds))):
         began = time.perf_counter()
-        song = continued(model, seed, SONG_SECONDS)
+        song = gain * continued(model, seed, SONG_SECONDS)
         took = time.perf_counter() - began
         rows.append({
             "level_db": 10 * float(np.log10(np.square(song).mean() / power + 1e-12)),
@@ -200,11 +232,24 @@ def evaluate_song(model: Continuation, corpus: Corpus) -> dict[str, Any]:
     other = [longest_copy(data[row], data[:row] + data[row + 1 :]) for row in range(min(4, len(data) - 1))]
     return {
         "songs": len(rows), "level_db": max((row["level_db"] for row in rows), key=abs),
+        "each_level_db": [row["level_db"] for row in rows],
         "quietest_5s_db": min(row["quietest_5s_db"] for row in rows),
         "seam_ratio": max(row["seam_ratio"] for row in rows), "copied_s": max(row["copied_s"] for row in rows),
         "data_copied_s": max(other, default=float("nan")), "each_copied_s": [row["copied_s"] for row in rows],
         "times_real_time": min(row["times_real_time"] for row in rows),
     }  # fmt: skip
+
+
+def _pieces(corpus: Corpus) -> Iterator[Samples]:
+    """The files in parts, as far as a recipe hears them at most."""
+    left, part = COMPARED_SECONDS * RATE, round(SONG_SECONDS * RATE)
+    for item in corpus.items:
+        for start in range(0, item.samples, part):
+            if left <= 0:
+                return
+            mono = item.read(start, part)
+            left -= len(mono)
+            yield mono
 
 
 def continued(model: Continuation, seed: int, seconds: float, temperature: float = 1.0) -> Samples:
@@ -238,11 +283,13 @@ def longest_copy(song: Table, data: Sequence[Table]) -> float:
 
 
 def _longest_diagonal(same: NDArray[np.bool_]) -> int:
-    run = np.zeros(same.shape[1] + 1, int)
+    """Of the hits along any diagonal (rows, columns); up to MISSES rows without one do not end it."""
+    run, missed = (np.zeros(same.shape[1] + 1, int) for _ in range(2))
     longest = 0
     for row in same:
-        run[1:] = np.where(row, run[:-1] + 1, 0)
-        longest = max(longest, int(run.max()))
+        missed[1:] = np.where(row, 0, missed[:-1] + 1)
+        run[1:] = np.where(row | ((run[:-1] > 0) & (missed[1:] <= MISSES)), run[:-1] + 1, 0)
+        longest = max(longest, int((run[1:] * row).max(initial=0)))
     return longest
 
 
@@ -252,8 +299,8 @@ def _loudness(sound: Samples, seconds: float = 5.0) -> NDArray[np.float64]:
     return np.asarray(np.square(sound[: len(sound) // length * length]).reshape(-1, length).mean(axis=1), np.float64)
 
 
-def _sources(model: GeneratedPads, corpus: Corpus, report: Report) -> list[tuple[Any, Samples]]:
-    return list(bars(corpus, report) if model.voicing.loop else hits(corpus, model.samples))
+def _sources(model: GeneratedPads, corpus: Corpus, report: Report) -> Iterator[tuple[Item, Samples]]:
+    return bars(corpus, report) if model.voicing.loop else hits(corpus, model.samples)
 
 
 def _framed(mono: Samples, samples: int, *, loop: bool) -> Samples:

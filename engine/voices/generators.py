@@ -236,15 +236,21 @@ def _resampled(mono: Samples, rate: int, new_rate: int, samples: int, *, loop: b
 
 def named_pads(
     titles: Sequence[str], latents: NDArray[np.float32], labels: NDArray[np.intp], *, beats: float = 0.0,
-    chokes: Sequence[Sequence[str]] = (("hat", "open hat"),),
+    chokes: Sequence[Sequence[str]] = (("hat", "open hat"),), typical: bool = False,
 ) -> tuple[Pad, ...]:  # fmt: skip
-    """A pad for each title that has any: mean and deviation of the latents (items, axes) with its number as label."""
+    """A pad for each title that has any: mean and deviation of the latents (items, axes) with its number as label.
+
+    typical: its centre is the latent nearest to the mean instead, where the mean would sound like all at once.
+    """
     pads = []
     for number, title in enumerate(titles):
         own = latents[labels == number]
         if not len(own):
             continue
         spread = own.std(axis=0) if len(own) > 1 else np.zeros(latents.shape[1])
+        centre = own.mean(axis=0)
+        if typical:
+            centre = own[np.square(own - centre).sum(axis=1).argmin()]
         choke = next((group for group, names in enumerate(chokes, 1) if title in names), 0)
-        pads.append(Pad(title, own.mean(axis=0).astype(np.float32), spread.astype(np.float32), choke, beats))
+        pads.append(Pad(title, centre.astype(np.float32), spread.astype(np.float32), choke, beats))
     return tuple(pads)

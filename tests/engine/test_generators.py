@@ -8,7 +8,7 @@ import torch
 
 from engine.errors import InstrumentError
 from engine.networks.generators import GeneratorConfig, SongConfig, cosines, decoder, encoder
-from engine.voices.generators import LatentSpace, cut_end, hit_picture, loop_picture, onset
+from engine.voices.generators import LatentSpace, cut_end, hit_picture, loop_picture, named_pads, onset
 from tests.engine.generated import CODE, RATE, tiny_pads
 
 EVERY = [
@@ -136,3 +136,14 @@ def test_a_sound_takes_less_than_a_tenth_of_a_second():
     for seed in range(5):
         model.sound(model.pads[0].centre, seed)
     assert (time.process_time() - began) / 5 < 0.1
+
+
+@pytest.mark.parametrize("typical", [False, True])
+def test_a_pads_centre_is_its_kinds_mean_or_most_typical_sound(typical):
+    latents = np.random.default_rng(0).standard_normal((30, 4)).astype(np.float32)
+    labels = np.arange(30) % 2
+    for number, pad in enumerate(named_pads(("a", "b"), latents, labels, typical=typical)):
+        own = latents[labels == number]
+        distances = np.square(own - own.mean(axis=0)).sum(axis=1)
+        expected = own[distances.argmin()] if typical else own.mean(axis=0)
+        assert np.allclose(pad.centre, expected) and np.allclose(pad.spread, own.std(axis=0))

@@ -2,6 +2,10 @@
 
 import errno
 import os
+import subprocess
+import sys
+import tracemalloc
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +13,9 @@ import pytest
 import soundfile
 
 from training import corpus as corpus_module
-from training.corpus import RATE, CorpusError, read_corpus
+from training.corpus import RATE, Corpus, CorpusError, Item, read_corpus
+from training.pictures import hits
+from training.recipes.song import _parts as song_parts
 
 
 def quiet(text):
@@ -146,6 +152,62 @@ def test_a_long_file_is_never_held_whole(tmp_path, monkeypatch):
     item = read_corpus(tmp_path / "audio", tmp_path / "cache", quiet).items[0]
     assert item.seconds == pytest.approx(8.0, abs=0.01) and max(longest) < 10_000
     assert np.array_equal(item.read(1000, 50), item.read()[1000:1050])
+
+
+def test_three_hours_are_heard_in_parts(tmp_path, monkeypatch):
+    """A decoded file of three hours, sparse on the disk, with a tone every hour."""
+    samples = 3 * 3600 * RATE
+    with (tmp_path / "long.f16").open("wb") as file:
+        file.truncate(2 * samples)
+        for hour in range(3):
+            file.seek(2 * hour * 3600 * RATE)
+            tone(1.0).astype(np.float16).tofile(file)
+    corpus = Corpus(tmp_path, (Item("long.wav", "", tmp_path / "long.f16", samples, 0.3, 0.1),), ())
+    tracemalloc.start()
+    monkeypatch.setattr("training.pictures.MOST_ITEMS", 2000)
+    assert 1 <= len(list(hits(corpus, RATE // 2))) <= 6  # what is silent is no hit
+    assert [len(mono) for _, _, mono in islice(song_parts(corpus, (0.0,)), 2)] == [600 * RATE] * 2
+    assert tracemalloc.get_traced_memory()[1] < 300e6  # the whole has 1.9 GB
+    tracemalloc.stop()
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from training.corpus import CorpusError, read_corpus
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    read_corpus(Path(sys.argv[1]), Path(sys.argv[2]), lambda text: None)
+except CorpusError as error:
+    print(error)
+"""
+
+
+def test_a_disk_that_takes_no_more_is_said(folder, tmp_path):
+    """A real refusal by the system, in a process that may write no long files."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(folder), str(tmp_path / "cache")], capture_output=True, text=True, check=True
+    )
+    assert "cannot hold the decoded audio" in done.stdout and len(done.stdout.splitlines()) == 1
+    assert not list((tmp_path / "cache").rglob("*.part"))
+    assert len(read_corpus(folder, tmp_path / "cache", quiet).items) == 4
+
+
+def test_bought_and_mislabelled_files_are_skipped_whatever_they_hold(folder, tmp_path):
+    """Heads of the formats that shops protect, and of others, under names of audio."""
+    heads = {
+        "m4p.mp3": b"\0\0\0\x20ftypM4P \0\0\0\0", "wma.wav": b"0&\xb2u\x8ef\xcf\x11\xa6\xd9\0\xaa\0b\xcel",
+        "zip.flac": b"PK\3\4", "picture.ogg": b"\x89PNG\r\n\x1a\n", "head.wav": b"RIFF\xff\xff\xff\xffWAVEfmt ",
+        "page.ogg": b"OggS\0\2", "frames.mp3": b"\xff\xfb\x90\0", "stream.flac": b"fLaC\0\0\0\x22",
+    }  # fmt: skip
+    rng = np.random.default_rng(0)
+    for name, head in heads.items():
+        (folder / name).write_bytes(head + rng.bytes(5000))
+    (folder / "link.wav").symlink_to(folder / "nowhere.wav")
+    (folder / "folder.wav").mkdir()
+    corpus = read_corpus(folder, tmp_path / "cache", quiet)
+    assert {item.name for item in corpus.items} >= {"c.ogg", "d.mp3", "kick/a.wav", "kick/b.flac"}
+    assert {name for name, _ in corpus.skipped} >= {*heads, "link.wav", "folder.wav"} - {"frames.mp3"}
 
 
 def test_many_short_files(tmp_path):

@@ -37,6 +37,7 @@ AVERAGE = 0.995  # of the decoder's weights that plain adversaries are played wi
 LAPLACE = 0.05  # width that reconstruction is measured in
 SCALES = (2048, 512, 128)
 GUESSES = 2000
+FILLED = 1e-3  # weight of the divergence from which on codes fill their space: what lies between sounds is one
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,8 @@ class GenerateTask:
         real = self._split(torch.from_numpy(self.data.batch(numbers)).to(self.device))
         if model.encoder is None:
             fake = self._player()(torch.randn(64, self.config.code, device=self.device))
-            return {"spread of pictures": float(fake.std(0).mean()), "of the data": float(real.std(0).mean())}
+            own, wanted = (float(pictures.std(0, correction=0).mean()) for pictures in (fake, real))
+            return {"spread of pictures": own, "of the data": wanted}
         wrote = self._player()(model.encoder(real)[:, : self.config.code])
         mean = self._split(torch.from_numpy(self.data.batch(self.data.taught).mean(0, keepdims=True)).to(self.device))
         mean = mean.repeat(len(numbers), *[1] * (mean.dim() - 1))
@@ -202,7 +204,7 @@ class GenerateTask:
         codes, labels = self._codes() if model.encoder is not None else self._guessed()
         space = LatentSpace.of(codes)
         beats = float(BEATS) if config.loop else 0.0
-        pads = named_pads(self.data.titles, space.latent(codes), labels, beats=beats)
+        pads = named_pads(self.data.titles, space.latent(codes), labels, beats=beats, typical=config.kl < FILLED)
         writes, listens = stored(self._player()), None if model.encoder is None else stored(model.encoder)
         shown = SLIDERS[: min(len(SLIDERS), len(space.deviations))]
         knobs = (*shown, *(name for name in PADS if name not in SLIDERS))

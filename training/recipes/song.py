@@ -9,8 +9,9 @@ squared error.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -31,9 +32,10 @@ from training.recipes.generate import stored
 
 FIRST_KEY = 48
 PART_SECONDS = 600.0  # that are held in memory at once
-MOST_BLOCKS = 30_000
+MOST_BLOCKS, MOST_NUMBERS = 250_000, 150_000_000  # six hours, or 300 MB of memory
 FITTED_ROWS = 6_000  # that principal components are computed of
 BEGINNINGS, BEGINNING_SECONDS = 8, 4.0
+LEVEL_SECONDS, LEVEL_PARTS = 5.0, 40  # that losses of level are measured on
 SCALE = 1e-5  # least deviation of a spectrum's number
 
 
@@ -61,7 +63,7 @@ class SongRecipe:
     heard: int = 8
     batch: int = 16
     noise: float = 0.2
-    semitones: tuple[float, ...] = (-1.0, 0.0, 1.0)
+    semitones: tuple[float, ...] = (-2.0, -1.0, 0.0, 1.0, 2.0)
     learning_rate: float = 2e-3
     optimiser: str = "adam"
     precision: str = "float32"
@@ -82,11 +84,13 @@ PRESETS: Mapping[str, SongRecipe] = {
 
 @dataclass(frozen=True)
 class SongData:
-    """pieces: blocks (blocks, size) of each file, float16. titles: of the files."""
+    """pieces: blocks (blocks, size) of each file, float16. titles: of the files. gain_db: what blocks lose of the
+    level of the sound that they were taken from."""
 
     codec: BandBlocks | SpectrumBlocks
     pieces: tuple[NDArray[np.float16], ...]
     titles: tuple[str, ...]
+    gain_db: float
 
 
 def song_data(corpus: Corpus, recipe: SongRecipe, report: Callable[[str], None]) -> SongData:
@@ -99,8 +103,8 @@ def song_data(corpus: Corpus, recipe: SongRecipe, report: Callable[[str], None])
         if len(blocks) > recipe.sequence:
             pieces.append(np.clip(blocks, -100, 100).astype(np.float16))
             titles.append(item.name if not semitones else "")
-        if sum(map(len, pieces)) > MOST_BLOCKS:
-            report(f"learning from the first {MOST_BLOCKS} blocks only")
+        if sum(map(len, pieces)) > min(MOST_BLOCKS, MOST_NUMBERS // codec.size):
+            report("learning from the first of it only: the whole is too much to hold in memory")
             break
     if not pieces:
         seconds = (recipe.sequence + 2) * codec.samples / RATE
@@ -108,7 +112,19 @@ def song_data(corpus: Corpus, recipe: SongRecipe, report: Callable[[str], None])
             f"{corpus.folder} holds no file of {seconds:.0f} seconds or more: there is nothing to go on with"
         )
     report(f"{sum(map(len, pieces))} blocks of {codec.samples / RATE:.3f} s in {len(pieces)} pieces")
-    return SongData(codec, tuple(pieces), tuple(titles))
+    return SongData(codec, tuple(pieces), tuple(titles), lost_db(codec, _some(corpus, LEVEL_SECONDS)))
+
+
+def lost_db(codec: BandBlocks | SpectrumBlocks, sounds: Iterable[Samples]) -> float:
+    """By how much sounds (samples,) that were blocks are softer than they were: components that are left out take
+    power along, and the mean of a band in dB lies under that of its power."""
+    before = after = 0.0
+    for mono in islice(sounds, LEVEL_PARTS):
+        rng = np.random.default_rng(0)
+        again = codec.sound(codec.start(rng), codec.of(mono), rng)[0]
+        before += float(np.square(mono[: len(again)]).sum())
+        after += float(np.square(again).sum())
+    return 10 * math.log10(before / after) if before and after else 0.0
 
 
 def _parts(corpus: Corpus, shifts: Sequence[float]) -> Iterator[tuple[Item, float, Samples]]:
@@ -213,7 +229,7 @@ class SongTask:
             beginnings.append(_rows(piece[start : start + count]))
         model = Continuation(network, self.data.codec, tuple(titles), tuple(beginnings))
         keys = range(FIRST_KEY, FIRST_KEY + len(titles))
-        return Instrument(name, "song", title, RATE, 0.0, keys, SONG, model, metadata)
+        return Instrument(name, "song", title, RATE, self.data.gain_db, keys, SONG, model, metadata)
 
 
 def _rows(piece: NDArray[np.float16]) -> Blocks:
