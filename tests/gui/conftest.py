@@ -23,13 +23,14 @@ def themed(qapp):
     apply_theme(qapp)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def quick_processes():
-    """Engines are copies of a process that has imported them: sixty times torch would be minutes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(threads, "START_METHOD", "forkserver")
-        multiprocessing.get_context("forkserver").set_forkserver_preload(["engine.server", "engine.render"])
-        yield
+@pytest.fixture(autouse=True)
+def quick_processes(monkeypatch):
+    """Engines are copies of a process that has imported them: sixty times torch would be minutes.
+
+    That process keeps the environment of its own beginning: nothing here gives an engine another one.
+    """
+    monkeypatch.setattr(threads, "START_METHOD", "forkserver")
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["engine.server", "engine.render"])
 
 
 @pytest.fixture
