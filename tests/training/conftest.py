@@ -62,6 +62,13 @@ def short_tails(monkeypatch):
     monkeypatch.setattr("engine.render.LONGEST_TAIL_SECONDS", 0.5)
 
 
+@pytest.fixture(autouse=True)
+def subnormal_numbers():
+    """Fitting flushes them to zero for its process; hypothesis, in the tests after it, needs them."""
+    yield
+    torch.set_flush_denormal(mode=False)
+
+
 @pytest.fixture(scope="session")
 def teacher():
     with Teacher(0) as teacher:
