@@ -66,7 +66,7 @@ def short_tails(monkeypatch):
 def subnormal_numbers():
     """Fitting flushes them to zero for its process; hypothesis, in the tests after it, needs them."""
     yield
-    torch.set_flush_denormal(mode=False)
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")
