@@ -41,7 +41,7 @@ from engine.voices.continuation import Continuation
 from engine.voices.generated import PadsModel, SongModel
 from engine.voices.generators import GeneratedPads
 from engine.voices.keys import KeysBank
-from engine.voices.models import BinKeys, PartialKeys, Touch
+from engine.voices.models import UNTOUCHED, BinKeys, PartialKeys
 from engine.voices.morph import MorphKeys
 
 KeysModel = PartialKeys | BinKeys  # MorphKeys is a PartialKeys
@@ -197,7 +197,7 @@ def _prove_keys(instrument: Instrument, model: KeysModel) -> dict[str, Tensor]:
     note = Note(key, velocity)
     with torch.inference_mode():
         network = model.network
-        latent = model.latent(Touch(np.zeros(1), 1.0, 1.0, {}))
+        latent = model.latent(UNTOUCHED)
         frames = torch.from_numpy(model.inputs(note, 0, 12 + network.config.context, latent))
         written = network.window(frames[None], 12, network.body.zero_states(1))[0][0]
     bank = KeysBank(model, instrument.keys, exact=True)

@@ -69,10 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status. What goes wrong is said in one sentence."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or words[0] == "play" or (words[0].startswith("--") and words[0] not in ("--help", "--version")):
+    command = words[0] if words else ""
+    if command.startswith("--") and command not in ("--help", "--version"):
+        words = ["play", *words]  # its options alone
+    if not words or words[0] == "play":
         parser = argparse.ArgumentParser("musicnn play", description=DESCRIPTION)
         _add_play(parser)
-        parsed = parser.parse_args(words[words[:1] == ["play"] :])
+        parsed = parser.parse_args(words[1:])
     else:
         parsed = build_parser().parse_args(words)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -122,16 +122,15 @@ class Editing(QObject):
 
     def undo(self) -> None:
         """Take the last step back."""
-        self._end_gestures()
-        state = self._history.undo()
-        if state is not None:
-            self._become(state)
-            self.history_changed.emit()
+        self._travel(self._history.undo)
 
     def redo(self) -> None:
         """Make the step again that was taken back last."""
+        self._travel(self._history.redo)
+
+    def _travel(self, step: Callable[[], EditState | None]) -> None:
         self._end_gestures()
-        state = self._history.redo()
+        state = step()
         if state is not None:
             self._become(state)
             self.history_changed.emit()
@@ -191,9 +190,13 @@ class Editing(QObject):
 
     def load_preset(self, preset: Preset) -> None:
         """Turn the knobs that are not locked to a preset; those that it does not name go to their defaults."""
-        wanted = {name: preset.knobs.get(name, KNOBS[name].default) for name in self.knobs if name not in MASTER}
+        wanted = self._values_of(preset)
         state = self._with({name: value for name, value in wanted.items() if name not in self.locks})
         self._edit(replace(state, preset=preset, loaded=state.knobs))
+
+    def _values_of(self, preset: Preset) -> dict[str, float]:
+        """Of all knobs that a preset sets, named in it or not."""
+        return {name: preset.knobs.get(name, KNOBS[name].default) for name in self.knobs if name not in MASTER}
 
     def save_preset(self, title: str, author: str = "", comment: str = "") -> None:
         """Keep the knobs as a preset of the player's; one of the same title is replaced."""
@@ -225,8 +228,7 @@ class Editing(QObject):
     def step_preset(self, step: int) -> None:
         """Load the next preset (1) or the one before (-1), round and round."""
         if self.presets:
-            here = self.presets.index(self.preset) if self.preset in self.presets else -1 if step > 0 else 0
-            self.load_preset(self.presets[(here + step) % len(self.presets)])
+            self.load_preset(neighbour(self.presets, self.preset, step))
 
     def open_preset(self, path: Path) -> None:
         """Load a preset from a file of this instrument; what is wrong with it is said."""
@@ -372,6 +374,12 @@ class Editing(QObject):
     def _hear(self, name: str, arguments: tuple[Any, ...]) -> None:
         """The engine tells something, on a thread of its own."""
         raise NotImplementedError
+
+
+def neighbour(items: Sequence[T], here: T | None, step: int) -> T:
+    """The next item (1) or the one before (-1), round and round; from outside, the first or the last."""
+    index = items.index(here) if here is not None and here in items else -1 if step > 0 else 0
+    return items[(index + step) % len(items)]
 
 
 def _changed(state: EditState) -> bool:

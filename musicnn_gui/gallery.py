@@ -15,7 +15,7 @@ from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QListWidget, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from engine.description import SAMPLE_RATE
-from engine.knobs import KNOBS, LATENT, SPECTRAL, Knob
+from engine.knobs import KNOBS, LATENT, SLIDERS, SPECTRAL
 from engine.midi.files import read_score
 from musicnn_gui.assets import DEMO
 from musicnn_gui.panels.dialogs import SavePresetDialog
@@ -33,11 +33,6 @@ from musicnn_gui.widgets.spectrogram import SpectrogramView
 from musicnn_gui.widgets.tracks import TrackList
 from musicnn_gui.widgets.wheels import PedalWidget, WheelWidget
 from musicnn_gui.widgets.xypad import XYPad
-
-SLIDERS = tuple(
-    Knob(f"slider{n}", f"Slider {n}", f"Principal axis {n} of the sounds.", -3, 3, 0, "σ", "Sound")
-    for n in range(1, 41)
-)
 
 
 def _row(*widgets: QWidget) -> QWidget:
@@ -66,7 +61,7 @@ def _group() -> QWidget:
 
 
 def _sliders() -> QWidget:
-    group = KnobGroup("Sound", SLIDERS)
+    group = KnobGroup("Sound", [KNOBS[name] for name in SLIDERS])
     group.set_columns(10)
     return group
 

@@ -27,7 +27,7 @@ from engine.midi.monitor import PEDALS
 from engine.score_options import ScoreOptions
 from engine.transport import arranged
 from musicnn_gui.assets import DEMO
-from musicnn_gui.editing import Editing
+from musicnn_gui.editing import Editing, neighbour
 from musicnn_gui.instruments import InstrumentEntry, listed
 from musicnn_gui.memory import first_state, remembered, same_preset
 from musicnn_gui.presets import Preset
@@ -161,10 +161,8 @@ class Session(Editing):
     def step_instrument(self, step: int) -> None:
         """Load the next instrument (1) or the one before (-1), round and round."""
         sources = [entry.source for entry in self.instruments]
-        here = self.instrument.source if self.instrument else ""
         if sources:
-            index = sources.index(here) if here in sources else -1 if step > 0 else 0
-            self.load_instrument(sources[(index + step) % len(sources)])
+            self.load_instrument(neighbour(sources, self.instrument.source if self.instrument else None, step))
 
     def set_favourite(self, source: str, on: bool) -> None:
         """Mark an instrument, or no longer."""
@@ -483,8 +481,7 @@ class Session(Editing):
         """The preset that was loaded when the program was ended; its knobs may have been moved since."""
         preset = same_preset(self.presets, self.settings.preset)
         if preset is not None:
-            loaded = {name: preset.knobs.get(name, KNOBS[name].default) for name in self.knobs if name not in MASTER}
-            self._become(replace(self._state, preset=preset, loaded=loaded))
+            self._become(replace(self._state, preset=preset, loaded=self._values_of(preset)))
 
     def _take_score(self, score: Score, path: Path) -> None:
         again = self.score is None and str(path) == self.settings.score

@@ -1,7 +1,7 @@
 """How good pads and songs are, measured on what they play against the audio that they learned from.
 
 All comparisons are between sounds, not between what networks write, so that recipes with different pictures can stand
-in one table: `_spectrum` is 64 bands up to 16 kHz, frame 2048, hop 512, in dB, floored 60 dB under the loudest band
+in one table: `_BANDS` are 64 bands up to 16 kHz, frame 2048, hop 512, in dB, floored 60 dB under the loudest band
 of the data. A distance is the root mean square difference of two of them, a reconstruction the mean |difference|.
 
 Hits and loops are drawn as a player with `vary` at 1 hears them: around the pads, as far as sounds of a kind differ.

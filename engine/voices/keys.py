@@ -36,7 +36,7 @@ import torch
 from engine.codec import Heard, Note
 from engine.networks.playing import CHUNK, LONG, PlayingNetwork
 from engine.spectral import Samples
-from engine.voices.models import Content, KeysModel, Touch
+from engine.voices.models import UNTOUCHED, Content, KeysModel, Touch
 from engine.voices.voice import (
     CHANGED,
     FADE,
@@ -244,16 +244,19 @@ class KeysBank:
         """
         self._helped = threading.get_ident() != self._renderer
         with self._lock:
-            work = self._of_events()
-            sound = None if work else self._of_sound(SOUND_URGENT)
-            work = work or ([] if sound else self._of_time(frames, short=short))
-            sound = sound or (None if work else self._of_sound(SOUND_AHEAD))
-            self._mark(work, busy=True)
-        if work:
-            self._look_at(work)
-        elif sound:
-            self._make(sound)
-        return bool(work or sound)
+            piece = (
+                self._of_events()
+                or self._of_sound(SOUND_URGENT)
+                or self._of_time(frames, short=short)
+                or self._of_sound(SOUND_AHEAD)
+            )
+            if isinstance(piece, list):
+                self._mark(piece, busy=True)
+        if isinstance(piece, list):
+            self._look_at(piece)
+        elif piece is not None:
+            self._make(piece)
+        return piece is not None
 
     def _look_at(self, work: Sequence[Work]) -> None:
         try:
@@ -622,7 +625,7 @@ class KeysBank:
         return list(zip(made, phases[:-1], strict=True)), phases[-1]
 
     def _touch_of(self, channel: int) -> Touch:
-        return self._touches.get(channel) or Touch(np.zeros(1), 1.0, 1.0, {})
+        return self._touches.get(channel, UNTOUCHED)
 
     def _frame_touch(self, voice: Voice, frames: int) -> Touch:
         touch = self._touch_of(voice.channel)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -53,6 +54,10 @@ class Touch:
     def knob(self, name: str) -> float:
         """A knob's value."""
         return self.knobs.get(name, KNOBS[name].default)
+
+
+UNTOUCHED = Touch(np.zeros(1), 1.0, 1.0, MappingProxyType({}))
+"""How a channel sounds that nobody has touched."""
 
 
 class KeysModel(Protocol):
@@ -251,7 +256,7 @@ class PartialKeys:
             np.maximum([self.synthesis.centre(m) for m in range(first, first + frames)], 0) / self.codec.sample_rate
         )
         attack = touch.knob("attack") / 1000
-        rise = np.minimum(seconds / attack, 1.0) if attack > 0 else np.ones(frames)
+        rise = np.minimum(seconds, attack) / attack if attack > 0 else np.ones(frames)
         return (rise * np.power(10.0, -touch.knob("decay") * seconds / 20)).astype(np.float32)
 
 

@@ -22,7 +22,7 @@ from engine.stretch import Loop, LoopReader, read
 from engine.units import semitones_to_ratio
 from engine.voices.drums import drum_pads
 from engine.voices.generated import PadsModel
-from engine.voices.models import Touch
+from engine.voices.models import UNTOUCHED, Touch
 from engine.voices.sounds import Sound, Sounds
 
 FADE = 256  # samples in which a hit ends that is silenced, choked or stolen
@@ -226,7 +226,7 @@ class PadsBank:
         return voice.sound.loop
 
     def _touch_of(self, channel: int) -> Touch:
-        return self._touches.get(channel) or Touch(np.zeros(1), 1.0, 1.0, {})
+        return self._touches.get(channel, UNTOUCHED)
 
 
 def _shape(voice: _Voice, decay: float, samples: int) -> NDArray[np.float32] | float:

@@ -24,7 +24,7 @@ from engine.knobs import KNOBS
 from engine.ramp import Ramp
 from engine.spectral import Samples
 from engine.voices.generated import SongModel
-from engine.voices.models import Touch
+from engine.voices.models import UNTOUCHED, Touch
 
 LEAD_SECONDS, LEAST_LEAD = 0.6, 2
 """How far a song is written ahead, in time and in blocks at least."""
@@ -299,4 +299,4 @@ class SongBank:
                 voice.stop(samples)
 
     def _touch_of(self, channel: int) -> Touch:
-        return self._touches.get(channel) or Touch(np.zeros(1), 1.0, 1.0, {})
+        return self._touches.get(channel, UNTOUCHED)

@@ -219,10 +219,9 @@ acts = st.lists(
 )
 
 
-@given(melodies(), acts)
-@settings(max_examples=150, deadline=None)
-def test_whatever_is_changed_while_playing_no_note_hangs(score, acts):
-    transport, player, now = loaded(score), Player(), 0
+def played(transport, player, acts):
+    """Play, and do one thing after another; returns the samples that have passed."""
+    now = 0
     transport.play()
     for act in acts:
         if isinstance(act, ScoreOptions):
@@ -234,6 +233,14 @@ def test_whatever_is_changed_while_playing_no_note_hangs(score, acts):
             getattr(transport, act)()
         else:
             transport.seek(act[1])
+    return now
+
+
+@given(melodies(), acts)
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_changed_while_playing_no_note_hangs(score, acts):
+    transport, player = loaded(score), Player()
+    now = played(transport, player, acts)
     transport.set_options(ScoreOptions(transpose=transport.options.transpose))
     transport.play()
     player.take(transport.advance(now, 3 * LENGTH))
@@ -244,14 +251,8 @@ def test_whatever_is_changed_while_playing_no_note_hangs(score, acts):
 @given(melodies(), acts)
 @settings(max_examples=80, deadline=None)
 def test_after_a_pause_nothing_of_the_score_is_left(score, acts):
-    transport, player, now = loaded(score), Player(), 0
-    transport.play()
-    for act in acts:
-        if isinstance(act, ScoreOptions):
-            transport.set_options(act)
-        elif isinstance(act, int):
-            player.take(transport.advance(now, act))
-            now += act
+    transport, player = loaded(score), Player()
+    now = played(transport, player, [act for act in acts if isinstance(act, ScoreOptions | int)])
     transport.pause()
     player.take(transport.advance(now, 100))
     for channel in player.channels:

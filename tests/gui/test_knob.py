@@ -4,8 +4,7 @@ from PySide6.QtGui import QMouseEvent, QWheelEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
-from engine.knobs import KNOBS
-from musicnn_gui.gallery import SLIDERS
+from engine.knobs import KNOBS, SLIDERS
 from musicnn_gui.panels.knobs import arrange, cards
 from musicnn_gui.widgets.knob import STEP, ValueBubble
 from musicnn_gui.widgets.knob_group import KnobGroup
@@ -190,7 +189,7 @@ def test_small_groups_share_a_card():
 
 @pytest.mark.parametrize("room", [280, 420, 700, 1200, 3000])
 def test_forty_sliders_are_arranged_in_any_width(qtbot, themed, room):
-    cards_of = [KnobGroup("Sound", SLIDERS), KnobGroup("Pitch", [KNOBS["tune"], KNOBS["width"]])]
+    cards_of = [KnobGroup("Sound", [KNOBS[name] for name in SLIDERS]), KnobGroup("Pitch", [KNOBS["tune"], KNOBS["width"]])]
     for card in cards_of:
         qtbot.addWidget(card)
     rows = arrange(cards_of, room)
