@@ -189,7 +189,8 @@ def test_small_groups_share_a_card():
 
 @pytest.mark.parametrize("room", [280, 420, 700, 1200, 3000])
 def test_forty_sliders_are_arranged_in_any_width(qtbot, themed, room):
-    cards_of = [KnobGroup("Sound", [KNOBS[name] for name in SLIDERS]), KnobGroup("Pitch", [KNOBS["tune"], KNOBS["width"]])]
+    sliders = KnobGroup("Sound", [KNOBS[name] for name in SLIDERS])
+    cards_of = [sliders, KnobGroup("Pitch", [KNOBS["tune"], KNOBS["width"]])]
     for card in cards_of:
         qtbot.addWidget(card)
     rows = arrange(cards_of, room)
