@@ -3,18 +3,19 @@
 Time in a voice is counted in samples since its note-on and in frames anchored there. Three things run ahead of what
 has been heard, each by a different way:
 
-    windows    what the network wrote, up to `end`: computed some frames at a time, in one batch with other voices,
-               under the assumption that the key stays down (see `engine.networks.recurrent`)
-    stretches  what those frames sound like under the present controllers and knobs: made a few at a time (`made`)
-    sums       stretches added up: every frame whose first sample lies before the next one to be heard
+    windows  what the network wrote, up to `end`: computed some frames at a time, in one batch with other voices, under
+             the assumption that the key stays down (see `engine.networks.recurrent`)
+    pieces   what those frames sound like under the present controllers and knobs, up to `made`: some frames at a time,
+             overlapped and added
+    begun    frames whose first sample has been heard
 
-A controller or a knob of the spectrum drops the stretches that have not begun. A release, or a knob that the network
-hears, is a *change*: it replaces the windows from its `border` on, the first frame that knows of it. Because that is
-work for the network, a change is heard only LEAD samples after its event, live and in a file alike, and the time until
-then is for computing it: the network goes back to the state before the border and writes the new future. At the
-change's hour the stretches that had begun are made again, and the sums cross over from the old to the new within
-CROSSFADE samples. What has been heard is never touched. A release that a score holds is *expected*: the same change,
-computed before its event; if the event comes otherwise, it is dropped.
+A controller or a knob of the spectrum drops the sound of frames that have not begun. A release, or a knob that the
+network hears, is a *change*: it replaces the windows from its `border` on, the first frame that knows of it. Because
+that is work for the network, a change is heard only LEAD samples after its event, live and in a file alike, and the
+time until then is for computing it: the network goes back to the state before the border and writes the new future,
+and that is made to sound. At the change's hour the sound crosses over from the old to the new within CROSSFADE samples.
+What has been heard is never touched. A release that a score holds is *expected*: the same change, computed before its
+event; if the event comes otherwise, it is dropped.
 
 How the frames are cut into windows depends on the note's own events alone, never on the size of the blocks or on how
 far ahead the speculation is: live and offline rendering give the same sound.
@@ -29,6 +30,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -37,17 +39,18 @@ from engine.codec import Heard, Note
 from engine.networks.playing import CHUNK, LONG, PlayingNetwork
 from engine.spectral import Samples
 from engine.voices.models import UNTOUCHED, Content, KeysModel, Touch
+from engine.voices.piece import Phase, Piece
 from engine.voices.voice import (
     CHANGED,
+    CROSSFADE,
     FADE,
     WINDOWS,
     Change,
-    Phase,
+    Onset,
     Sound,
     Voice,
     Window,
     Work,
-    add,
     fade_out,
     is_over,
     same_future,
@@ -56,10 +59,10 @@ from engine.voices.voice import (
 )
 
 BATCHES = (4, 8, 16)
-"""Frames whose stretches are made at a time after the controllers have moved; the last size goes on. `look_ahead` makes
+"""Frames that are made to sound at a time after the controllers have moved; the last size goes on. `look_ahead` makes
 all but the first."""
 SOUND_AHEAD, SOUND_URGENT = 6, 3
-"""Frames for which stretches are made at least, where somebody looks ahead, and where there are windows to write."""
+"""Frames that are made to sound at least, where somebody looks ahead, and where there are windows to write."""
 LEAD = 512
 """Samples from an event that changes a voice's future until it is heard: what the network has for it, 12 ms."""
 JOIN_FRAMES = WINDOWS[-1] // 2
@@ -72,13 +75,15 @@ TURN_SAMPLES = 1024
 """Between two looks at knobs that the network hears, 23 ms: each costs a window of every voice."""
 TOGETHER = 4
 """So many keys that are let go at the same sample, by a pedal mostly, are computed as one batch."""
-CROSSFADE = 128
 SILENT = 3e-5  # amplitude, under -90 dB, that ends a voice
 MASKED = 0.03  # of the loudest voice's amplitude, -30 dB: a softer one is hardly missed where time is short
 KEPT_ONSETS = 64
 """First windows that are remembered: of notes that are announced, and of those that come again."""
 LONGEST_WAIT = 1 << 30  # samples, when nothing is waited for
 LONGEST_ATTACK = 32  # frames in which a voice is not ended, however soft it is
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 class KeysBank:
@@ -100,8 +105,16 @@ class KeysBank:
         self._lock = threading.Lock()
         self._done = threading.Condition(self._lock)
         self._new_work = threading.Condition(self._lock)
+        self._latents: dict[int, tuple[float, ...]] = {}  # of channels
         self._onsets: OrderedDict[tuple[Note, tuple[float, ...]], Window] = OrderedDict()
-        self._announced: deque[tuple[Note, tuple[float, ...]]] = deque(maxlen=KEPT_ONSETS // 2)
+        self._onset_pieces: OrderedDict[tuple[Note, int], tuple[Touch, Piece]] = OrderedDict()
+        self._announced: deque[Onset] = deque(maxlen=KEPT_ONSETS // 2)
+        self._clock = 0  # samples rendered
+        self._rest = (
+            0,
+            0,
+        )  # for so many frames ahead there is nothing to do before this sample, unless something happens
+        self._kept = model.length + LEAD + MOST_LATE  # samples that a change may go back
         self._left = 0  # samples of the block that are still to be rendered
         self._helped, self._renderer = False, 0  # does another thread look ahead of the one that renders?
         self.patient = True
@@ -117,11 +130,12 @@ class KeysBank:
 
     def announce(self, key: int, velocity: float, channel: int = 0) -> None:
         """A note will probably begin soon: its first frames may be written before it does."""
-        onset = self._heard(key, velocity), self._model.latent(self._touch_of(channel))
+        onset = Onset(Note(key, velocity), channel, (self._heard(key, velocity), self._latent_of(channel)))
         with self._lock:
-            if onset not in self._onsets and onset not in self._announced and onset not in self._onsets_busy:
+            written = onset.heard in self._onsets and self._onset_piece(onset.note, channel) is not None
+            if not written and onset not in self._announced and onset.heard not in self._onsets_busy:
                 self._announced.append(onset)
-                self._new_work.notify()
+                self._wake()
 
     def _heard(self, key: int, velocity: float) -> Note:
         return Note(min(max(key, self._keys[0]), self._keys[-1]), velocity)
@@ -135,7 +149,7 @@ class KeysBank:
             victim.fade = FADE
         heard = self._heard(key, velocity)
         voice = Voice(number, channel, Note(key, velocity), heard, self._network.zero_states())
-        voice.latent = self._model.latent(self._touch_of(channel))
+        voice.latent = self._latent_of(channel)
         with self._lock:
             self._voices.append(voice)
         return stolen
@@ -156,7 +170,7 @@ class KeysBank:
                 change = self._released(voice, voice.position + samples, together)
                 if voice.expected is None or not same_future(voice.expected, change):
                     voice.expected = change
-                    self._new_work.notify()
+                    self._wake()
 
     def silence(self, number: int) -> None:
         """End a note within FADE samples."""
@@ -181,10 +195,14 @@ class KeysBank:
     def touch(self, channel: int, left: float, right: float, semitones: float, knobs: Mapping[str, float]) -> None:
         """From now on a channel's notes sound so; notes that sound already follow from their next frame on."""
         with self._lock:
-            self._touches[channel] = Touch(np.array([semitones]), left, right, knobs)
+            self._touches[channel] = touch = Touch(np.array([semitones]), left, right, knobs)
+            self._latents[channel] = self._model.latent(touch)
             for voice in self._voices:
                 if voice.channel == channel:
-                    voice.drop_made()
+                    voice.cut(voice.begun)
+                    voice.batch = 0
+                    for change in voice.futures:
+                        change.sound = None
 
     def render(self, samples: int, left_in_block: int | None = None) -> tuple[Samples, list[int]]:
         """The next samples (2, samples), and the numbers of the notes that have ended in them.
@@ -212,18 +230,17 @@ class KeysBank:
         over = False
         for voice in self._voices:
             needed = self._needed(voice, samples)
-            if voice.summed < needed:
-                self._sum(voice, needed)
-                voice.silent = self._is_silent(voice)
+            if voice.begun < needed:
+                self._go_on(voice, needed)
                 over |= voice.silent
-            part = voice.sums[:, :samples]
-            if voice.fade is not None:
-                part = part * fade_out(voice.fade, samples)
+            if voice.fade is None:
+                voice.add_to(mix)
+            else:
+                mix += voice.sound(samples) * fade_out(voice.fade, samples)
                 voice.fade -= samples
                 over |= voice.fade <= 0
-            mix += part
-            voice.sums = voice.sums[:, samples:]
             voice.position += samples
+        self._clock += samples
         if not over:
             return mix, []
         ended = [voice.number for voice in self._voices if is_over(voice)]
@@ -242,21 +259,40 @@ class KeysBank:
         frames: how soon a voice must need its next window. short: leave long windows to another thread, so that what
         follows from events does not wait for one. May be called by any number of threads beside the one that renders.
         """
+        if frames == self._rest[0] and self._clock < self._rest[1]:
+            return False
         self._helped = threading.get_ident() != self._renderer
         with self._lock:
             piece = (
                 self._of_events()
+                or self._of_changes()
                 or self._of_sound(SOUND_URGENT)
                 or self._of_time(frames, short=short)
                 or self._of_sound(SOUND_AHEAD)
             )
-            if isinstance(piece, list):
+            if piece is None and not short:
+                self._rest = frames, self._clock + self._idle(frames)
+            elif isinstance(piece, list):
                 self._mark(piece, busy=True)
         if isinstance(piece, list):
             self._look_at(piece)
         elif piece is not None:
             self._make(piece)
         return piece is not None
+
+    def _wake(self) -> None:
+        """Something has happened: there may be something to do for those who look ahead."""
+        self._rest = 0, 0
+        self._new_work.notify()
+
+    def _idle(self, frames: int) -> int:
+        """Samples in which nothing has to be done for the future, if nothing happens."""
+        idle = LONGEST_WAIT // self._model.hop
+        for voice in self._voices:
+            change, needed = voice.future, self._needed(voice, 0)
+            end = min(voice.end, change.windows[-1].end) if change else voice.end
+            idle = min(idle, end - needed - frames, voice.made - needed - SOUND_AHEAD)
+        return max(0, idle) * self._model.hop
 
     def _look_at(self, work: Sequence[Work]) -> None:
         try:
@@ -282,12 +318,12 @@ class KeysBank:
                 self._new_work.wait(seconds)
 
     def _of_events(self) -> list[Work]:
-        """Onsets that are announced; else changes that are due soon."""
+        """Onsets that are announced; else changes that are due soon, to be written."""
         if self._announced:
             return self._announced_work(self._network.rows(WINDOWS[0]))
         changing = [
-            (voice, change) for voice in self._voices for change in (voice.change, voice.expected)
-            if change and not change.windows and not change.busy and 0 < voice.end >= change.border
+            (voice, change) for voice in self._voices for change in voice.futures
+            if not change.windows and not change.busy and 0 < voice.end >= change.border
         ]  # fmt: skip
         changing.sort(key=lambda pair: pair[1].due - pair[0].position)
         return self._changes(changing)
@@ -315,50 +351,75 @@ class KeysBank:
             for voice, change in near[: self._network.rows(first)]
         ]
 
-    def _of_sound(self, frames: int) -> Sound | None:
-        """The next stretches of the voice that needs them soonest, if within so many frames.
+    def _of_changes(self) -> Sound | None:
+        """What a change that is written sounds like at first, of that which is due soonest."""
+        changing = [
+            (change.due - voice.position, voice.number, voice, change)
+            for voice in self._voices if voice.batch for change in voice.futures
+            if change.windows and change.sound is None and not change.making and voice.made >= change.border
+        ]  # fmt: skip
+        if not changing:
+            return None
+        _, _, voice, change = min(changing, key=lambda one: one[:2])
+        change.making, first = True, change.border
+        content, touch = change.windows[0].content[first - change.windows[0].first :], self._touch_of(voice.channel)
+        return Sound(voice, change, voice.version, first, content, voice.phase(first), touch)
 
-        After the controllers have moved the render worker makes a few first: while they go on moving, more would be
-        made in vain.
+    def _of_sound(self, frames: int) -> Sound | None:
+        """The next piece of the voice that needs it soonest, if within so many frames.
+
+        After the controllers have moved the render worker makes a few frames first: while they go on moving, more would
+        be made in vain.
         """
         soonest, margin = None, frames
         for voice in self._voices:
-            first = voice.summed + len(voice.made)
-            ahead = first - self._needed(voice, 0)
-            end = min(voice.end, voice.change.border) if voice.change else voice.end
-            if voice.batch and not voice.making and ahead < margin and first < end:
-                soonest, margin = voice, ahead
+            if not voice.batch or voice.making:
+                continue
+            ahead, end = voice.made - self._needed(voice, 0), voice.end
+            if voice.change is not None:
+                end = min(end, self._needed(voice, voice.change.due - voice.position))
+            if ahead < margin and voice.made < end:
+                soonest, margin, last = voice, ahead, end
         if soonest is None:
             return None
-        first = soonest.summed + len(soonest.made)
-        content = soonest.content(first, BATCHES[min(soonest.batch, len(BATCHES) - 1)])
+        first = soonest.made
+        content = soonest.content(first, min(BATCHES[min(soonest.batch, len(BATCHES) - 1)], last - first))
         soonest.making = True
-        touch = self._frame_touch(soonest, len(content))
-        return Sound(soonest, soonest.version, first, content, soonest.phase, touch)
+        touch = self._touch_of(soonest.channel)
+        return Sound(soonest, None, soonest.version, first, content, soonest.phase(first), touch)
 
     def _make(self, sound: Sound) -> None:
         """On another thread than the render worker's; in vain where the voice sounds otherwise meanwhile."""
-        voice = sound.voice
-        made: list[tuple[Samples, Phase]] = []
-        phase = sound.phase
+        voice, change, piece = sound.voice, sound.change, None
         try:
-            made, phase = self._stretched(voice, sound.content, sound.first, phase, sound.touch)
+            piece = self._piece(sound.content, sound.first, voice.note, sound.phase, sound.touch)
         finally:
             with self._lock:
-                voice.making = False
-                if made and voice.version == sound.version:
-                    voice.made.extend(made)
-                    voice.phase = phase
-                    voice.batch += 1
+                if change is None:
+                    voice.making = False
+                else:
+                    change.making = False
+                if piece is not None and voice.version == sound.version:
+                    if change is not None:
+                        change.sound = piece
+                    elif voice.made == sound.first:
+                        voice.pieces.append(piece)
+                        voice.batch += 1
+                self._rest = 0, 0
 
     def _announced_work(self, rows: int) -> list[Work]:
         """The first windows of as many announced notes as fit."""
         work: list[Work] = []
-        zeros = self._network.zero_states()
         while self._announced and len(work) < rows:
-            onset = self._announced.popleft()
-            work.append(Work(None, None, 0, 0, WINDOWS[0], onset, onset, zeros))
+            work.append(self._of_onset(self._announced.popleft()))
         return work
+
+    def _of_onset(self, onset: Onset) -> Work:
+        """The first window of a note, and what it sounds like."""
+        zeros, touch = self._network.zero_states(), self._touch_of(onset.channel)
+        return Work(
+            None, None, 0, 0, WINDOWS[0], onset.heard, onset.heard, zeros, self._onsets.get(onset.heard), onset, touch
+        )
 
     def _mark(self, work: Sequence[Work], *, busy: bool) -> None:
         for one in work:
@@ -391,24 +452,32 @@ class KeysBank:
         """First windows: those that are written already, else a batch in which announced notes take the free rows."""
         missing = []
         for voice in voices:
-            onset = voice.heard, voice.latent
-            while onset in self._onsets_busy:
+            heard = voice.heard, voice.latent
+            while heard in self._onsets_busy:
                 self._done.wait()
-            window = self._onsets.get(onset)
+            window = self._onsets.get(heard)
             if window is None:
                 missing.append(voice)
-            else:
-                self._onsets.move_to_end(onset)
-                self._append(voice, window)
+                continue
+            self._onsets.move_to_end(heard)
+            self._append(voice, window)
+            piece = self._onset_piece(voice.note, voice.channel)
+            if piece is not None:
+                voice.pieces, voice.batch = [piece], 1
         if not missing:
             return
-        zeros, rows = self._network.zero_states(), self._network.rows(WINDOWS[0])
-        onsets = list(dict.fromkeys((voice.heard, voice.latent) for voice in missing))[:rows]
-        for onset in onsets:
-            if onset in self._announced:
-                self._announced.remove(onset)
-        work = [Work(None, None, 0, 0, WINDOWS[0], onset, onset, zeros) for onset in onsets]
+        rows = self._network.rows(WINDOWS[0])
+        onsets = {(voice.heard, voice.latent): voice for voice in missing}
+        work = []
+        for heard, voice in list(onsets.items())[:rows]:
+            self._announced = deque((one for one in self._announced if one.heard != heard), self._announced.maxlen)
+            work.append(self._of_onset(Onset(voice.note, voice.channel, heard)))
         self._write([*work, *self._announced_work(rows - len(work))])
+
+    def _onset_piece(self, note: Note, channel: int) -> Piece | None:
+        """What a note's first frames sound like now, if that is known."""
+        touch, piece = self._onset_pieces.get((note, channel), (None, None))
+        return piece if touch is self._touch_of(channel) else None
 
     def _needed(self, voice: Voice, samples: int) -> int:
         """Frames that begin before the samples end."""
@@ -446,8 +515,8 @@ class KeysBank:
     def _calculate(self, work: Sequence[Work]) -> None:
         """Run the network; all work is of one size. Touches no voice: any thread may do it."""
         model, network, size = self._model, self._network, work[0].size
-        frames = []
-        for one in work:
+        frames, unwritten = [], [one for one in work if one.window is None]
+        for one in unwritten:
             if one.voice is None:
                 model.prepare(*one.heard)
             led, count = one.begin - one.first, size + network.context
@@ -455,22 +524,32 @@ class KeysBank:
             if led:
                 inputs = np.concatenate([model.inputs(one.before[0], one.first, led, one.before[1]), inputs])
             frames.append(inputs)
-        together, states = bool(work[0].change and work[0].change.together), [one.states for one in work]
+        if unwritten:
+            self._run(unwritten, frames, size)
+        for one in work:
+            if one.window is not None and one.onset is not None and one.touch is not None:
+                one.piece = self._piece(one.window.content, 0, one.onset.note, None, one.touch)
+
+    def _run(self, work: Sequence[Work], frames: Sequence[Samples], size: int) -> None:
+        """Have the network write windows of a size from its inputs (frames, features)."""
+        model, together = self._model, bool(work[0].change and work[0].change.together)
         with torch.inference_mode():
-            for one, written in zip(work, network.window(frames, size, states, together=together), strict=True):
-                content = model.decode(written.raw, *one.heard)
+            written = self._network.window(frames, size, [one.states for one in work], together=together)
+            for one, window in zip(work, written, strict=True):
+                content = model.decode(window.raw, *one.heard)
                 level = model.level(content[one.begin - one.first :])
-                one.window = Window(one.first, one.begin, content, written.states, level)
+                one.window = Window(one.first, one.begin, content, window.states, level)
 
     def _take(self, work: Sequence[Work]) -> None:
         """Hand in what the network wrote, unless its voice has gone another way meanwhile."""
+        self._rest = 0, 0
         for one in work:
             if one.window is None:  # it failed
                 continue
             if one.voice is None:
-                self._onsets[one.heard] = one.window
-                if len(self._onsets) > KEPT_ONSETS:
-                    self._onsets.popitem(last=False)
+                _remember(self._onsets, one.heard, one.window)
+                if one.onset is not None and one.touch is not None and one.piece is not None:
+                    _remember(self._onset_pieces, (one.onset.note, one.onset.channel), (one.touch, one.piece))
             elif one.change is None or one.change.made:
                 if one.voice.states is one.states:
                     self._append(one.voice, one.window)
@@ -481,6 +560,7 @@ class KeysBank:
         voice.windows = [*voice.windows, window]
         voice.states, voice.end = window.states[-1], window.end
         voice.schedule += 1
+        self._rest = 0, 0
 
     # --- changes ---
 
@@ -490,7 +570,7 @@ class KeysBank:
         together = sum(voice.let_go for voice in self._voices) >= TOGETHER
         for voice in self._voices:
             if voice.let_go:
-                self._new_work.notify()
+                self._wake()
                 voice.let_go = False
                 voice.note = replace(voice.note, release=voice.position)  # what it is; what it sounds like follows
                 change, expected = self._released(voice, voice.position, together), voice.expected
@@ -511,7 +591,7 @@ class KeysBank:
 
     def _begin_turn(self, voice: Voice) -> int:
         """Let the network hear knobs that have moved; return the samples until it may look again, if they have."""
-        latent = self._model.latent(self._touch_of(voice.channel))
+        latent = self._latent_of(voice.channel)
         if latent == voice.latent:
             return LONGEST_WAIT
         if not voice.end:
@@ -522,6 +602,7 @@ class KeysBank:
         border = self._needed(voice, LEAD)
         voice.change, voice.expected = Change(voice.position + LEAD, border, voice.heard, latent), None
         voice.turn_from = voice.position + TURN_SAMPLES
+        self._wake()
         return LONGEST_WAIT
 
     def _make_changes(self) -> None:
@@ -564,78 +645,75 @@ class KeysBank:
         voice.heard, voice.latent, voice.schedule = change.heard, change.latent, change.schedule
         voice.change, voice.expected = None, None
         voice.busy, change.made = change.busy, True
-        while voice.end < voice.summed:
+        while voice.end < voice.begun:
             self._write([self._extended(voice)])
-        if change.border < voice.summed:
-            self._begin_again(voice, change.border)
+        if change.border < voice.begun:
+            self._cross_over(voice, change)
         else:
-            voice.drop_made()
+            voice.cut(change.border)
+            voice.batch = 0
+            if change.sound is not None and voice.made == change.border:
+                voice.pieces.append(change.sound)
+                voice.batch = 1
+        self._wake()
 
-    def _begin_again(self, voice: Voice, border: int) -> None:
-        """Make the frames from `border` on again that had begun, and cross over to them."""
-        model, summed, before = self._model, voice.summed, voice.sums
-        phase = next((phase for frame, phase in voice.begun if frame == border), None)
-        voice.sums = np.zeros_like(before)
-        voice.begun = [entry for entry in voice.begun if entry[0] < border]
-        frame = border  # those before it are over: their windows do not hold the event
-        while frame < summed:
-            content = voice.content(frame, summed - frame)
-            made, phase = self._stretched(voice, content, frame, phase, self._frame_touch(voice, len(content)))
-            for index, (stretch, at) in enumerate(made, frame):
-                add(voice, stretch, (index + 1) * model.hop - model.length - voice.position)
-                voice.begun.append((index, at))
-            frame += len(content)
-        voice.drop_made()
-        voice.phase, voice.batch = phase, 1
-        ramp = np.minimum(np.arange(1, before.shape[1] + 1) / CROSSFADE, 1.0).astype(np.float32)
-        voice.sums = before * (1 - ramp) + voice.sums * ramp
+    def _cross_over(self, voice: Voice, change: Change) -> None:
+        """Let the frames from the border on sound as they do now, of which some have begun."""
+        before = voice.sound(CROSSFADE, voice.begun)
+        voice.crossing = None
+        voice.cut(change.border)
+        if change.sound is not None:
+            voice.pieces.append(change.sound)
+        voice.batch = 1
+        while voice.made < voice.begun:
+            self._make_piece(voice)
+        ramp = (np.arange(1, CROSSFADE + 1) / CROSSFADE).astype(np.float32)
+        voice.crossing = voice.position, (before - voice.sound(CROSSFADE, voice.begun)) * (1 - ramp)
 
     # --- what is heard of it ---
 
-    def _sum(self, voice: Voice, needed: int) -> None:
-        """Add the stretches of all frames before one."""
-        model = self._model
-        while voice.summed < needed:
-            if not voice.made:
-                self._make_stretches(voice)
-            stretch, phase = voice.made.popleft()
-            add(voice, stretch, (voice.summed + 1) * model.hop - model.length - voice.position)
-            voice.begun.append((voice.summed, phase))
-            voice.begun = voice.begun[-(-(-(model.length + LEAD) // model.hop) + 2) :]
-            voice.summed += 1
-        oldest = voice.begun[0][0] if voice.begun else 0
-        voice.windows = [window for window in voice.windows if window.end > oldest]
+    def _go_on(self, voice: Voice, needed: int) -> None:
+        """Let the frames before one be heard, and forget those that are over."""
+        while voice.made < needed:
+            self._make_piece(voice)
+        voice.begun = needed
+        if voice.pieces[0].over < voice.position - self._kept:
+            voice.pieces = [piece for piece in voice.pieces if piece.over >= voice.position - self._kept]
+        oldest = needed - self._kept // self._model.hop - 2
+        if voice.windows[0].end <= oldest:
+            voice.windows = [window for window in voice.windows if window.end > oldest]
+        if voice.crossing is not None and voice.position >= voice.crossing[0] + CROSSFADE:
+            voice.crossing = None
+        voice.silent = self._is_silent(voice)
 
-    def _make_stretches(self, voice: Voice) -> None:
-        """Some frames: few after a change, more while nothing happens."""
-        content = voice.content(voice.summed, BATCHES[min(voice.batch, len(BATCHES) - 1)])
-        touch = self._frame_touch(voice, len(content))
-        made, voice.phase = self._stretched(voice, content, voice.summed, voice.phase, touch)
-        voice.made.extend(made)
-        voice.version += 1
+    def _make_piece(self, voice: Voice) -> None:
+        """Sound of the next frames: few after a change, more while nothing happens."""
+        first = voice.made
+        content = voice.content(first, BATCHES[min(voice.batch, len(BATCHES) - 1)])
+        voice.pieces.append(self._piece(content, first, voice.note, voice.phase(first), self._touch_of(voice.channel)))
         voice.batch += 1
+        self._rest = 0, 0
 
-    def _stretched(
-        self, voice: Voice, content: Content, first: int, phase: Phase, touch: Touch
-    ) -> tuple[list[tuple[Samples, Phase]], Phase]:
-        """Stretches of frames first, first + 1 ... with the phases that they begin with, and the phase after them."""
-        made, phases = self._model.stretches(content, first, voice.note, phase, touch)
-        if phases is None:
-            return [(stretch, None) for stretch in made], None
-        return list(zip(made, phases[:-1], strict=True)), phases[-1]
+    def _piece(self, content: Content, first: int, note: Note, phase: Phase, touch: Touch) -> Piece:
+        """What frames first, first + 1, ... sound like under a touch."""
+        touch = replace(touch, semitones=np.repeat(touch.semitones, len(content)))
+        stretches, phases = self._model.stretches(content, first, note, phase, touch)
+        return Piece.of(first, stretches, phases, self._model.hop)
+
+    def _latent_of(self, channel: int) -> tuple[float, ...]:
+        """What the network hears of a channel's knobs."""
+        if channel not in self._latents:
+            self._latents[channel] = self._model.latent(self._touch_of(channel))
+        return self._latents[channel]
 
     def _touch_of(self, channel: int) -> Touch:
         return self._touches.get(channel, UNTOUCHED)
 
-    def _frame_touch(self, voice: Voice, frames: int) -> Touch:
-        touch = self._touch_of(voice.channel)
-        return replace(touch, semitones=np.repeat(touch.semitones, frames))
-
     def _is_silent(self, voice: Voice) -> bool:
         """Whether all that is known of a voice's future is too soft to be heard."""
-        if voice.summed <= LONGEST_ATTACK:
+        if voice.begun <= LONGEST_ATTACK:
             return False
-        ahead = [window.level for window in voice.windows if window.end > voice.summed - 4]
+        ahead = [window.level for window in voice.windows if window.end > voice.begun - 4]
         return bool(ahead) and max(ahead) < SILENT
 
     def _victim(self) -> Voice:
@@ -647,3 +725,10 @@ class KeysBank:
         """Level of what is heard now, however far the network has written ahead."""
         frame = self._model.codec.first_frame_of(voice.position)
         return next((window.level for window in voice.windows if window.begin <= frame < window.end), 1.0)
+
+
+def _remember(kept: OrderedDict[Key, Value], key: Key, value: Value) -> None:
+    """The newest KEPT_ONSETS of them."""
+    kept[key] = value
+    if len(kept) > KEPT_ONSETS:
+        kept.popitem(last=False)

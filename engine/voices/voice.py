@@ -1,20 +1,19 @@
-"""What a voice of a keyed instrument knows of itself: its windows, its futures, its stretches, its sums.
+"""What a voice of a keyed instrument knows of itself: its windows, its futures, its pieces of sound.
 
 See `engine.voices.keys` for what happens to them.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.codec import Note
 from engine.networks.playing import Flat
 from engine.spectral import Samples
 from engine.voices.models import Content, Touch
+from engine.voices.piece import Phase, Piece
 
 WINDOWS = (8, 16, 16, 32)
 """Frames to commit of the windows after an onset; the last size goes on. Long ones are cheap but take their time: a
@@ -22,9 +21,7 @@ voice comes to them when it has run ahead far enough not to wait for one."""
 CHANGED = 1
 """Where in WINDOWS a change begins: at the last kept state before its border, up to CHUNK - 1 frames too early."""
 FADE = 256  # samples in which a silenced voice ends
-
-Phase = NDArray[np.float64] | None
-"""Carriers' phases at a frame in turns, see `KeysModel.stretches`."""
+CROSSFADE = 128  # samples from one future to another
 
 
 @dataclass(slots=True)
@@ -57,6 +54,8 @@ class Change:
     together: bool = False  # with others at the same moment: computed in one batch
     windows: list[Window] = field(default_factory=list)  # as far as they are computed
     busy: bool = False  # another thread computes the next one
+    sound: Piece | None = None  # of its first frames, from `border` on
+    making: bool = False  # another thread makes it
     made: bool = False  # it is the voice's present now
     planned: int = field(init=False)  # what `due` was at first
 
@@ -82,14 +81,12 @@ class Voice:
     position: int = 0
     windows: list[Window] = field(default_factory=list)
     schedule: int = 0  # windows since the onset or change
-    summed: int = 0  # frames in `sums`
-    made: deque[tuple[Samples, Phase]] = field(default_factory=deque)  # stretches of frames summed, summed + 1 ...
-    phase: Phase = None  # after the last of them
-    begun: list[tuple[int, Phase]] = field(default_factory=list)  # recent (frame, phases)
+    pieces: list[Piece] = field(default_factory=list)  # one after the other; those that are long over are gone
+    crossing: tuple[int, Samples] | None = None  # from a sample on, what leads over from another future
     batch: int = 0  # of stretches since the controllers have moved
-    making: bool = False  # another thread makes the next ones
-    version: int = 0  # of the sound: counts what makes stretches worthless
-    sums: Samples = field(default_factory=lambda: np.zeros((2, 0), np.float32))  # from `position` on
+    making: bool = False  # another thread makes the next piece
+    version: int = 0  # of the sound: counts what makes pieces worthless
+    begun: int = 0  # frames that have been heard, or parts of them
     fade: int | None = None  # samples left of a silenced voice
     end: int = 0  # first frame that the network has not written
     silent: bool = False
@@ -105,13 +102,46 @@ class Voice:
         """The change that will probably replace what follows, once it is computed."""
         return next((change for change in (self.change, self.expected) if change and change.windows), None)
 
-    def drop_made(self) -> None:
-        """Forget the stretches that have not begun: they would sound otherwise now."""
-        if self.made:
-            self.phase = self.made[0][1]
-            self.made.clear()
+    @property
+    def made(self) -> int:
+        """The first frame that has no sound yet."""
+        return self.pieces[-1].end if self.pieces else 0
+
+    @property
+    def futures(self) -> list[Change]:
+        """The changes that may be heard soon."""
+        return [change for change in (self.change, self.expected) if change is not None]
+
+    def cut(self, frame: int) -> None:
+        """Forget the sound from a frame on, before which all have begun. What another thread makes is worthless now."""
+        kept = [piece for piece in self.pieces if piece.first < frame]
+        self.pieces = [piece if piece.end <= frame else piece.before(frame) for piece in kept]
         self.version += 1
-        self.batch = 0
+
+    def phase(self, frame: int) -> Phase:
+        """Carriers' phases at a frame, None where they are unknown: then those of a note that was never bent."""
+        for piece in reversed(self.pieces):
+            if piece.first <= frame <= piece.end:
+                return piece.phase(frame)
+        return None
+
+    def sound(self, samples: int, frame: int | None = None) -> Samples:
+        """The next samples (2, samples), as far as they are made; of frames before one only."""
+        mix = np.zeros((2, samples), np.float32)
+        self.add_to(mix, frame)
+        return mix
+
+    def add_to(self, mix: Samples, frame: int | None = None) -> None:
+        """Add the next samples to (2, samples); of frames before one only, before which all have begun."""
+        for piece in self.pieces:
+            if frame is None or piece.end <= frame:
+                piece.add_to(mix, self.position)
+            elif piece.first < frame:
+                piece.before(frame).add_to(mix, self.position)
+        if self.crossing is not None:
+            start, sound = self.crossing
+            part = sound[:, self.position - start :][:, : mix.shape[1]]
+            mix[:, : part.shape[1]] += part
 
     def content(self, first: int, count: int) -> Content:
         """What the network wrote for up to `count` frames; fewer where a window ends."""
@@ -119,6 +149,15 @@ class Voice:
             if window.begin <= first < window.end:
                 return window.content[first - window.first :][:count]
         raise AssertionError("a frame was asked for before it was computed")
+
+
+@dataclass(frozen=True, slots=True)
+class Onset:
+    """A note that will probably begin soon: as it sounds, and what the network hears of it."""
+
+    note: Note
+    channel: int
+    heard: tuple[Note, tuple[float, ...]]
 
 
 @dataclass(slots=True)
@@ -137,13 +176,17 @@ class Work:
     heard: tuple[Note, tuple[float, ...]]
     states: Flat
     window: Window | None = None
+    onset: Onset | None = None
+    touch: Touch | None = None  # of the onset
+    piece: Piece | None = None  # what the onset's first frames sound like under it
 
 
 @dataclass(slots=True)
 class Sound:
-    """Stretches of one voice, to be made by another thread."""
+    """A piece of one voice, or of its future after a change, to be made by another thread."""
 
     voice: Voice
+    change: Change | None
     version: int
     first: int
     content: Content
@@ -169,16 +212,6 @@ def same_future(one: Change, other: Change) -> bool:
 def is_over(voice: Voice) -> bool:
     """Whether nothing of it will be heard any more."""
     return voice.silent if voice.fade is None else voice.fade <= 0
-
-
-def add(voice: Voice, stretch: Samples, offset: int) -> None:
-    """Add a stretch (2, length) that begins `offset` samples after the voice's position (before it, where negative)."""
-    if offset < 0:
-        stretch, offset = stretch[:, -offset:], 0
-    end = offset + stretch.shape[1]
-    if voice.sums.shape[1] < end:
-        voice.sums = np.concatenate([voice.sums, np.zeros((2, end - voice.sums.shape[1]), np.float32)], axis=1)
-    voice.sums[:, offset:end] += stretch
 
 
 def fade_out(left: int, samples: int) -> Samples:
