@@ -7,7 +7,7 @@ has been heard, each by a different way:
              the assumption that the key stays down (see `engine.networks.recurrent`)
     pieces   what those frames sound like under the present controllers and knobs, up to `made`: some frames at a time,
              overlapped and added
-    begun    frames whose first sample has been heard
+    mix      all pieces added up, for some blocks at once while nothing happens
 
 A controller or a knob of the spectrum drops the sound of frames that have not begun. A release, or a knob that the
 network hears, is a *change*: it replaces the windows from its `border` on, the first frame that knows of it. Because
@@ -75,6 +75,8 @@ TURN_SAMPLES = 1024
 """Between two looks at knobs that the network hears, 23 ms: each costs a window of every voice."""
 TOGETHER = 4
 """So many keys that are let go at the same sample, by a pedal mostly, are computed as one batch."""
+MOST_MIXED = 1024
+"""Samples that are mixed at a time while nothing happens: for each sum Python has its say once for every voice."""
 SILENT = 3e-5  # amplitude, under -90 dB, that ends a voice
 MASKED = 0.03  # of the loudest voice's amplitude, -30 dB: a softer one is hardly missed where time is short
 KEPT_ONSETS = 64
@@ -110,6 +112,8 @@ class KeysBank:
         self._onset_pieces: OrderedDict[tuple[Note, int], tuple[Touch, Piece]] = OrderedDict()
         self._announced: deque[Onset] = deque(maxlen=KEPT_ONSETS // 2)
         self._clock = 0  # samples rendered
+        self._mix = np.zeros((2, 0), np.float32)  # all voices, from the next sample on, as long as nothing happens
+        self._eager = 0  # samples to be mixed at a time
         self._rest = (
             0,
             0,
@@ -152,6 +156,7 @@ class KeysBank:
         voice.latent = self._latent_of(channel)
         with self._lock:
             self._voices.append(voice)
+            self._happened()
         return stolen
 
     def release(self, number: int) -> None:
@@ -159,6 +164,7 @@ class KeysBank:
         for voice in self._voices:
             if voice.number == number and voice.note.release is None:
                 voice.let_go = True
+                self._happened()
 
     def expect(self, numbers: Collection[int], samples: int) -> None:
         """These notes will probably be let go in so many samples: what follows may be computed before they are."""
@@ -177,6 +183,7 @@ class KeysBank:
         for voice in self._voices:
             if voice.number == number and voice.fade is None:
                 voice.fade = FADE
+                self._happened()
 
     def shed(self) -> int | None:
         """End the oldest released note within FADE samples, or one that the others mask; return its number.
@@ -189,6 +196,7 @@ class KeysBank:
         released = [voice for _, voice in levels if voice.note.release is not None]
         for voice in (*released[:1], *(voice for _, voice in masked[:1])):
             voice.fade = FADE
+            self._happened()
             return voice.number
         return None
 
@@ -197,9 +205,10 @@ class KeysBank:
         with self._lock:
             self._touches[channel] = touch = Touch(np.array([semitones]), left, right, knobs)
             self._latents[channel] = self._model.latent(touch)
+            self._happened()
             for voice in self._voices:
                 if voice.channel == channel:
-                    voice.cut(voice.begun)
+                    voice.cut(self._begun(voice))
                     voice.batch = 0
                     for change in voice.futures:
                         change.sound = None
@@ -216,36 +225,44 @@ class KeysBank:
         with self._lock:
             while left or not parts:
                 self._left = (samples if left_in_block is None else left_in_block) - (samples - left)
-                self._make_changes()
-                count = min(left, self._begin_changes())
-                part, gone = self._render(count)
+                if not self._mix.shape[1]:
+                    self._make_changes()
+                    wait = self._begin_changes()
+                    ended += self._mix_voices(min(left, wait), wait)
+                part, self._mix = self._mix[:, :left], self._mix[:, left:]
+                for voice in self._voices:
+                    voice.position += part.shape[1]
+                self._clock += part.shape[1]
                 parts.append(part)
-                ended += gone
-                left -= count
-        return np.concatenate(parts, axis=1), ended
+                left -= part.shape[1]
+        return np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0], ended
 
-    def _render(self, samples: int) -> tuple[Samples, list[int]]:
-        mix = np.zeros((2, samples), np.float32)
+    def _mix_voices(self, samples: int, most: int) -> list[int]:
+        """Add up at least so many samples, more where that is for nothing; return the numbers of notes that end."""
         self._compute(samples)
+        ready = most
+        for voice in self._voices:
+            self._go_on(voice, self._needed(voice, samples))
+            ready = min(ready, samples if voice.fade is not None else self._ready(voice))
+        self._eager = min(MOST_MIXED, 2 * max(self._eager, samples))
+        self._mix = np.zeros((2, max(samples, min(ready, self._eager))), np.float32)
         over = False
         for voice in self._voices:
-            needed = self._needed(voice, samples)
-            if voice.begun < needed:
-                self._go_on(voice, needed)
-                over |= voice.silent
             if voice.fade is None:
-                voice.add_to(mix)
+                voice.add_to(self._mix)
             else:
-                mix += voice.sound(samples) * fade_out(voice.fade, samples)
+                self._mix += voice.sound(samples) * fade_out(voice.fade, samples)
                 voice.fade -= samples
-                over |= voice.fade <= 0
-            voice.position += samples
-        self._clock += samples
+            over |= is_over(voice)
         if not over:
-            return mix, []
+            return []
         ended = [voice.number for voice in self._voices if is_over(voice)]
         self._voices = [voice for voice in self._voices if voice.number not in ended]
-        return mix, ended
+        return ended
+
+    def _happened(self) -> None:
+        """What has been mixed ahead is worthless."""
+        self._mix, self._eager = self._mix[:, :0], 0
 
     def heard(self) -> tuple[Heard, ...]:
         """What the network hears from now on: of every voice its number, its note, and the samples since its onset."""
@@ -483,6 +500,14 @@ class KeysBank:
         """Frames that begin before the samples end."""
         return -(-(voice.position + samples + self._model.length) // self._model.hop) - 1
 
+    def _begun(self, voice: Voice) -> int:
+        """Frames that have been heard, or a part of them."""
+        return self._needed(voice, 0) if voice.position else 0
+
+    def _ready(self, voice: Voice) -> int:
+        """Samples until the first frame begins that has no sound yet."""
+        return (voice.made + 1) * self._model.hop - self._model.length - voice.position
+
     def _extended(self, voice: Voice) -> Work:
         """The next window of a voice's present future."""
         heard = voice.heard, voice.latent
@@ -645,10 +670,11 @@ class KeysBank:
         voice.heard, voice.latent, voice.schedule = change.heard, change.latent, change.schedule
         voice.change, voice.expected = None, None
         voice.busy, change.made = change.busy, True
-        while voice.end < voice.begun:
+        begun = self._begun(voice)
+        while voice.end < begun:
             self._write([self._extended(voice)])
-        if change.border < voice.begun:
-            self._cross_over(voice, change)
+        if change.border < begun:
+            self._cross_over(voice, change, begun)
         else:
             voice.cut(change.border)
             voice.batch = 0
@@ -657,18 +683,18 @@ class KeysBank:
                 voice.batch = 1
         self._wake()
 
-    def _cross_over(self, voice: Voice, change: Change) -> None:
+    def _cross_over(self, voice: Voice, change: Change, begun: int) -> None:
         """Let the frames from the border on sound as they do now, of which some have begun."""
-        before = voice.sound(CROSSFADE, voice.begun)
+        before = voice.sound(CROSSFADE, begun)
         voice.crossing = None
         voice.cut(change.border)
         if change.sound is not None:
             voice.pieces.append(change.sound)
         voice.batch = 1
-        while voice.made < voice.begun:
+        while voice.made < begun:
             self._make_piece(voice)
         ramp = (np.arange(1, CROSSFADE + 1) / CROSSFADE).astype(np.float32)
-        voice.crossing = voice.position, (before - voice.sound(CROSSFADE, voice.begun)) * (1 - ramp)
+        voice.crossing = voice.position, (before - voice.sound(CROSSFADE, begun)) * (1 - ramp)
 
     # --- what is heard of it ---
 
@@ -676,7 +702,6 @@ class KeysBank:
         """Let the frames before one be heard, and forget those that are over."""
         while voice.made < needed:
             self._make_piece(voice)
-        voice.begun = needed
         if voice.pieces[0].over < voice.position - self._kept:
             voice.pieces = [piece for piece in voice.pieces if piece.over >= voice.position - self._kept]
         oldest = needed - self._kept // self._model.hop - 2
@@ -684,7 +709,7 @@ class KeysBank:
             voice.windows = [window for window in voice.windows if window.end > oldest]
         if voice.crossing is not None and voice.position >= voice.crossing[0] + CROSSFADE:
             voice.crossing = None
-        voice.silent = self._is_silent(voice)
+        voice.silent = self._is_silent(voice, needed)
 
     def _make_piece(self, voice: Voice) -> None:
         """Sound of the next frames: few after a change, more while nothing happens."""
@@ -709,11 +734,11 @@ class KeysBank:
     def _touch_of(self, channel: int) -> Touch:
         return self._touches.get(channel, UNTOUCHED)
 
-    def _is_silent(self, voice: Voice) -> bool:
+    def _is_silent(self, voice: Voice, needed: int) -> bool:
         """Whether all that is known of a voice's future is too soft to be heard."""
-        if voice.begun <= LONGEST_ATTACK:
+        if needed <= LONGEST_ATTACK:
             return False
-        ahead = [window.level for window in voice.windows if window.end > voice.begun - 4]
+        ahead = [window.level for window in voice.windows if window.end > needed - 4]
         return bool(ahead) and max(ahead) < SILENT
 
     def _victim(self) -> Voice:

@@ -86,7 +86,6 @@ class Voice:
     batch: int = 0  # of stretches since the controllers have moved
     making: bool = False  # another thread makes the next piece
     version: int = 0  # of the sound: counts what makes pieces worthless
-    begun: int = 0  # frames that have been heard, or parts of them
     fade: int | None = None  # samples left of a silenced voice
     end: int = 0  # first frame that the network has not written
     silent: bool = False
@@ -134,6 +133,8 @@ class Voice:
     def add_to(self, mix: Samples, frame: int | None = None) -> None:
         """Add the next samples to (2, samples); of frames before one only, before which all have begun."""
         for piece in self.pieces:
+            if piece.over <= self.position:
+                continue
             if frame is None or piece.end <= frame:
                 piece.add_to(mix, self.position)
             elif piece.first < frame:
