@@ -31,7 +31,6 @@ from engine.spectral import Samples
 from engine.synth import CHANNELS, Synth
 from engine.threads import FORESIGHT, prepare_thread
 from engine.transport import Transport
-from engine.voices.keys import AHEAD_FRAMES, URGENT_FRAMES
 from engine.voices.pads import PadsBank
 from engine.voices.song import SongBank
 
@@ -194,8 +193,8 @@ class LiveEngine:
 
     def look_ahead(self, *, short: bool = False) -> bool:
         """Compute a piece of the future, a short one only; return whether there was anything to do."""
-        relieved = self._relief and time.perf_counter() < self._relief
-        return self._synth.look_ahead(URGENT_FRAMES if relieved else AHEAD_FRAMES, short=short)
+        hurried = bool(self._relief) and time.perf_counter() < self._relief
+        return self._synth.look_ahead(hurried=hurried, short=short)
 
     def wait_for_events(self, seconds: float) -> None:
         """Until there may be something short to compute, but not longer than so long."""

@@ -19,7 +19,6 @@ from engine.ramp import Ramp
 from engine.spectral import Samples
 from engine.units import db_to_gain
 from engine.voices.bank import Bank, new_bank
-from engine.voices.keys import AHEAD_FRAMES
 from engine.voices.models import BinKeys, PartialKeys, Touch, channel_gains, soft_gain
 
 CHANNELS = 16
@@ -65,6 +64,7 @@ class Synth:
         self._releases: list[tuple[int, int]] = []
         self._earliest: dict[int, int] = {}
         self._foreseen: list[Event] = []
+        self._struck: set[int] = set()  # channels with new notes
         numbers: itertools.count[int] = itertools.count()
         self._channels = [ChannelState(numbers) for _ in range(CHANNELS)]
         self._where: dict[int, tuple[int, Part]] = {}  # channel and part of every note that sounds
@@ -116,7 +116,8 @@ class Synth:
         """An event will probably be scheduled soon: what a note begins with may be computed before it does."""
         if event.kind is Kind.NOTE_ON and self._plays(event.channel):
             velocity = max(1.0, event.value * self._softened(event.channel))
-            self.part(event.channel).bank.announce(event.number, velocity, event.channel)
+            wait = max(0, event.sample - self.position)
+            self.part(event.channel).bank.announce(event.number, velocity, event.channel, wait)
 
     def foresee(self, events: Sequence[Event]) -> None:
         """These events, timed on this clock and in order, will probably be scheduled when their time has come.
@@ -124,20 +125,22 @@ class Synth:
         Notes are announced, and releases too: what a pedal lets go of is found by playing the events to a copy of the
         channel. What was foreseen from the first of these events on is forgotten.
         """
-        if not events:
-            return
-        for event in events:
-            self.announce(event)
-        kept = [event for event in self._foreseen if self.position <= event.sample < events[0].sample]
-        self._foreseen = [*kept, *events]
-        for index in {event.channel for event in events if event.kind in (Kind.NOTE_OFF, Kind.NOTE_ON, Kind.CONTROL)}:
-            self._foresee_releases(index)
+        channels, self._struck = self._struck, set()  # their new notes' releases may be foreseen already
+        if events:
+            for event in events:
+                self.announce(event)
+            kept = [event for event in self._foreseen if self.position <= event.sample < events[0].sample]
+            self._foreseen = [*kept, *events]
+            channels |= {event.channel for event in events if event.kind in (Kind.NOTE_OFF, Kind.NOTE_ON, Kind.CONTROL)}
+        if self._foreseen:
+            for index in channels:
+                self._foresee_releases(index)
 
     def _foresee_releases(self, index: int) -> None:
         channel = self._channels[index].copy()
         ends: dict[tuple[int, Part], list[int]] = {}
         for event in self._foreseen:
-            if event.channel == index:
+            if event.channel == index and event.sample >= self.position:
                 for command in channel.apply(event):
                     if isinstance(command, Release) and command.note in self._where:
                         sample = max(event.sample, self._earliest.get(command.note, 0))
@@ -206,9 +209,9 @@ class Synth:
             out = self._limiter.process(out)
         return np.ascontiguousarray(out.T)
 
-    def look_ahead(self, frames: int = AHEAD_FRAMES, *, short: bool = False) -> bool:
+    def look_ahead(self, *, hurried: bool = False, short: bool = False) -> bool:
         """Compute a piece of every part's future, see `Bank.look_ahead`; return whether there was anything to do."""
-        busy = [part.bank.look_ahead(frames, short=short) for part in self._parts]  # none waits for another
+        busy = [part.bank.look_ahead(hurried=hurried, short=short) for part in self._parts]  # none waits for another
         return any(busy)
 
     def wait_for_events(self, seconds: float) -> None:
@@ -302,6 +305,7 @@ class Synth:
         velocity = max(1.0, velocity * self._softened(index))
         part = self.part(index)
         self._where[number] = index, part
+        self._struck.add(index)
         self._earliest[number] = self.position + round(MIN_NOTE_SECONDS * self.sample_rate)
         for stolen in part.bank.start(number, key, velocity, index):
             self._forget(stolen)

@@ -17,7 +17,7 @@ from engine.midi.files import Score
 from engine.score_options import SHORTEST_LOOP_SECONDS, ScoreOptions
 
 UNIT = 1000  # of a sample
-FORESEEN = 4096  # samples, 93 ms
+FORESEEN = 16384  # samples, 0.37 s
 
 
 class Transport:

@@ -34,8 +34,8 @@ class Bank(Protocol):
     def late(self) -> int:
         """How often something was heard later, or otherwise, than it should because it was not ready."""
 
-    def announce(self, key: int, velocity: float, channel: int = 0) -> None:
-        """A note will probably begin soon."""
+    def announce(self, key: int, velocity: float, channel: int = 0, samples: int = 0) -> None:
+        """A note will probably begin in so many samples."""
 
     def start(self, number: int, key: int, velocity: float, channel: int = 0) -> list[int]:
         """Begin a note now; return the numbers of notes that had to give way."""
@@ -61,8 +61,11 @@ class Bank(Protocol):
         left_in_block: samples from here to the end of the block that these are a part of, if it goes on.
         """
 
-    def look_ahead(self, frames: int = ..., *, short: bool = False) -> bool:
-        """Compute a piece of the future, a short one only; return whether there was anything to do."""
+    def look_ahead(self, *, hurried: bool = False, short: bool = False) -> bool:
+        """Compute a piece of the future; return whether there was anything to do.
+
+        hurried: only what cannot wait. short: nothing that takes long.
+        """
 
     def wait_for_events(self, seconds: float) -> None:
         """Until there may be something short to compute, but not longer than so long."""

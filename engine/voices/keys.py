@@ -27,7 +27,7 @@ takes the lock only to choose the work and to hand in its results; the network r
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -58,17 +58,18 @@ from engine.voices.voice import (
     window_size,
 )
 
-BATCHES = (4, 8, 16)
+BATCHES = (4, 16, 32)
 """Frames that are made to sound at a time after the controllers have moved; the last size goes on. `look_ahead` makes
 all but the first."""
-SOUND_AHEAD, SOUND_URGENT = 6, 3
-"""Frames that are made to sound at least, where somebody looks ahead, and where there are windows to write."""
+URGENT, SOON, LATER = (3, 8), (6, 20), (20, 48)
+"""Frames that are made to sound and frames that are written ahead: for all voices so many first, then more, so that a
+rush of notes finds the others far ahead."""
+URGENT_ONSET = 2048
+"""Samples before it from which on a note that is foreseen is urgent: as those are that somebody plays."""
 LEAD = 512
 """Samples from an event that changes a voice's future until it is heard: what the network has for it, 12 ms."""
 JOIN_FRAMES = WINDOWS[-1] // 2
 """A voice that needs its next window within so many frames joins a batch: the same frames, only earlier."""
-AHEAD_FRAMES, URGENT_FRAMES = 20, 8
-"""How far `look_ahead` goes, and how far where there is too much to do."""
 MOST_LATE = 2048
 """Samples for which a change is put off at most that is not ready in time."""
 TURN_SAMPLES = 1024
@@ -79,7 +80,7 @@ MOST_MIXED = 1024
 """Samples that are mixed at a time while nothing happens: for each sum Python has its say once for every voice."""
 SILENT = 3e-5  # amplitude, under -90 dB, that ends a voice
 MASKED = 0.03  # of the loudest voice's amplitude, -30 dB: a softer one is hardly missed where time is short
-KEPT_ONSETS = 64
+KEPT_ONSETS, MOST_ANNOUNCED = 64, 32
 """First windows that are remembered: of notes that are announced, and of those that come again."""
 LONGEST_WAIT = 1 << 30  # samples, when nothing is waited for
 LONGEST_ATTACK = 32  # frames in which a voice is not ended, however soft it is
@@ -110,14 +111,14 @@ class KeysBank:
         self._latents: dict[int, tuple[float, ...]] = {}  # of channels
         self._onsets: OrderedDict[tuple[Note, tuple[float, ...]], Window] = OrderedDict()
         self._onset_pieces: OrderedDict[tuple[Note, int], tuple[Touch, Piece]] = OrderedDict()
-        self._announced: deque[Onset] = deque(maxlen=KEPT_ONSETS // 2)
+        self._announced: list[tuple[int, Onset]] = []  # with the samples on the clock when they are due, in order
         self._clock = 0  # samples rendered
         self._mix = np.zeros((2, 0), np.float32)  # all voices, from the next sample on, as long as nothing happens
         self._eager = 0  # samples to be mixed at a time
         self._rest = (
+            False,
             0,
-            0,
-        )  # for so many frames ahead there is nothing to do before this sample, unless something happens
+        )  # hurried or not, there is nothing to do ahead before this sample unless something happens
         self._kept = model.length + LEAD + MOST_LATE  # samples that a change may go back
         self._left = 0  # samples of the block that are still to be rendered
         self._helped, self._renderer = False, 0  # does another thread look ahead of the one that renders?
@@ -132,13 +133,16 @@ class KeysBank:
         """How many voices sound."""
         return len(self._voices)
 
-    def announce(self, key: int, velocity: float, channel: int = 0) -> None:
-        """A note will probably begin soon: its first frames may be written before it does."""
+    def announce(self, key: int, velocity: float, channel: int = 0, samples: int = 0) -> None:
+        """A note will probably begin in so many samples: its first frames may be written before it does."""
         onset = Onset(Note(key, velocity), channel, (self._heard(key, velocity), self._latent_of(channel)))
         with self._lock:
             written = onset.heard in self._onsets and self._onset_piece(onset.note, channel) is not None
-            if not written and onset not in self._announced and onset.heard not in self._onsets_busy:
-                self._announced.append(onset)
+            if written or onset.heard in self._onsets_busy:
+                return
+            others = [entry for entry in self._announced if entry[1] != onset]
+            if len(others) < MOST_ANNOUNCED:
+                self._announced = sorted([*others, (self._clock + samples, onset)], key=lambda entry: entry[0])
                 self._wake()
 
     def _heard(self, key: int, velocity: float) -> Note:
@@ -270,25 +274,19 @@ class KeysBank:
 
     # --- what the network writes ---
 
-    def look_ahead(self, frames: int = AHEAD_FRAMES, *, short: bool = False) -> bool:
-        """Have the network write something that will be needed soon; return whether there was anything.
+    def look_ahead(self, *, hurried: bool = False, short: bool = False) -> bool:
+        """Have something computed that will be needed soon; return whether there was anything.
 
-        frames: how soon a voice must need its next window. short: leave long windows to another thread, so that what
-        follows from events does not wait for one. May be called by any number of threads beside the one that renders.
+        hurried: only what cannot wait. short: leave long windows to another thread, so that what follows from events
+        does not wait for one. May be called by any number of threads beside the one that renders.
         """
-        if frames == self._rest[0] and self._clock < self._rest[1]:
+        if hurried == self._rest[0] and self._clock < self._rest[1]:
             return False
         self._helped = threading.get_ident() != self._renderer
         with self._lock:
-            piece = (
-                self._of_events()
-                or self._of_changes()
-                or self._of_sound(SOUND_URGENT)
-                or self._of_time(frames, short=short)
-                or self._of_sound(SOUND_AHEAD)
-            )
+            piece = self._next_piece(hurried=hurried, short=short)
             if piece is None and not short:
-                self._rest = frames, self._clock + self._idle(frames)
+                self._rest = hurried, self._clock + self._idle(hurried=hurried)
             elif isinstance(piece, list):
                 self._mark(piece, busy=True)
         if isinstance(piece, list):
@@ -297,19 +295,35 @@ class KeysBank:
             self._make(piece)
         return piece is not None
 
+    def _next_piece(self, *, hurried: bool, short: bool) -> list[Work] | Sound | None:
+        """What to compute next, the most urgent first."""
+        urgent = self._of_onsets(URGENT_ONSET) or self._of_events() or self._of_changes()
+        if urgent:
+            return urgent
+        for sound, written in (URGENT,) if hurried else (URGENT, SOON):
+            piece = self._of_sound(sound) or self._of_time(written, short=short)
+            if piece:
+                return piece
+        if hurried:
+            return None
+        return self._of_onsets(LONGEST_WAIT) or self._of_sound(LATER[0]) or self._of_time(LATER[1], short=short) or None
+
     def _wake(self) -> None:
         """Something has happened: there may be something to do for those who look ahead."""
-        self._rest = 0, 0
+        self._rest = False, 0
         self._new_work.notify()
 
-    def _idle(self, frames: int) -> int:
+    def _idle(self, *, hurried: bool) -> int:
         """Samples in which nothing has to be done for the future, if nothing happens."""
+        sound, written = URGENT if hurried else LATER
         idle = LONGEST_WAIT // self._model.hop
         for voice in self._voices:
             change, needed = voice.future, self._needed(voice, 0)
             end = min(voice.end, change.windows[-1].end) if change else voice.end
-            idle = min(idle, end - needed - frames, voice.made - needed - SOUND_AHEAD)
-        return max(0, idle) * self._model.hop
+            idle = min(idle, end - needed - written, voice.made - needed - sound)
+        return max(
+            0, min(idle * self._model.hop, self._announced[0][0] - self._clock if self._announced else LONGEST_WAIT)
+        )
 
     def _look_at(self, work: Sequence[Work]) -> None:
         try:
@@ -334,10 +348,14 @@ class KeysBank:
             if not self._announced:
                 self._new_work.wait(seconds)
 
+    def _of_onsets(self, samples: int) -> list[Work]:
+        """The first windows of announced notes that begin within so many samples, as many as fit."""
+        if not self._announced or self._announced[0][0] - self._clock >= samples:
+            return []
+        return self._announced_work(self._network.rows(WINDOWS[0]))
+
     def _of_events(self) -> list[Work]:
-        """Onsets that are announced; else changes that are due soon, to be written."""
-        if self._announced:
-            return self._announced_work(self._network.rows(WINDOWS[0]))
+        """Changes that are due soon, to be written."""
         changing = [
             (voice, change) for voice in self._voices for change in voice.futures
             if not change.windows and not change.busy and 0 < voice.end >= change.border
@@ -422,13 +440,13 @@ class KeysBank:
                     elif voice.made == sound.first:
                         voice.pieces.append(piece)
                         voice.batch += 1
-                self._rest = 0, 0
+                self._rest = False, 0
 
     def _announced_work(self, rows: int) -> list[Work]:
         """The first windows of as many announced notes as fit."""
         work: list[Work] = []
         while self._announced and len(work) < rows:
-            work.append(self._of_onset(self._announced.popleft()))
+            work.append(self._of_onset(self._announced.pop(0)[1]))
         return work
 
     def _of_onset(self, onset: Onset) -> Work:
@@ -487,7 +505,7 @@ class KeysBank:
         onsets = {(voice.heard, voice.latent): voice for voice in missing}
         work = []
         for heard, voice in list(onsets.items())[:rows]:
-            self._announced = deque((one for one in self._announced if one.heard != heard), self._announced.maxlen)
+            self._announced = [entry for entry in self._announced if entry[1].heard != heard]
             work.append(self._of_onset(Onset(voice.note, voice.channel, heard)))
         self._write([*work, *self._announced_work(rows - len(work))])
 
@@ -567,7 +585,7 @@ class KeysBank:
 
     def _take(self, work: Sequence[Work]) -> None:
         """Hand in what the network wrote, unless its voice has gone another way meanwhile."""
-        self._rest = 0, 0
+        self._rest = False, 0
         for one in work:
             if one.window is None:  # it failed
                 continue
@@ -585,7 +603,7 @@ class KeysBank:
         voice.windows = [*voice.windows, window]
         voice.states, voice.end = window.states[-1], window.end
         voice.schedule += 1
-        self._rest = 0, 0
+        self._rest = False, 0
 
     # --- changes ---
 
@@ -717,7 +735,7 @@ class KeysBank:
         content = voice.content(first, BATCHES[min(voice.batch, len(BATCHES) - 1)])
         voice.pieces.append(self._piece(content, first, voice.note, voice.phase(first), self._touch_of(voice.channel)))
         voice.batch += 1
-        self._rest = 0, 0
+        self._rest = False, 0
 
     def _piece(self, content: Content, first: int, note: Note, phase: Phase, touch: Touch) -> Piece:
         """What frames first, first + 1, ... sound like under a touch."""

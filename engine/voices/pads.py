@@ -90,7 +90,7 @@ class PadsBank:
         """Hits that played the pad's latest sound because their own was not ready."""
         return self._sounds.late
 
-    def announce(self, key: int, velocity: float, channel: int = 0) -> None:
+    def announce(self, key: int, velocity: float, channel: int = 0, samples: int = 0) -> None:
         """A hit will probably come soon: its sound is decoded before others."""
         pad, _ = self._pad_of(key, channel)
         if pad is not None:
@@ -162,7 +162,7 @@ class PadsBank:
             self._voices = [voice for voice in self._voices if not voice.over]
         return mix, ended
 
-    def look_ahead(self, frames: int = 0, *, short: bool = False) -> bool:
+    def look_ahead(self, *, hurried: bool = False, short: bool = False) -> bool:
         """Decode a sound that will be needed; return whether there was one. short: leave it to another thread."""
         return not short and self._sounds.decode()
 

@@ -128,7 +128,7 @@ class SongBank:
             self._onsets.pop(own, None)
             self._seed, self._left = own, None
 
-    def announce(self, key: int, velocity: float, channel: int = 0) -> None:
+    def announce(self, key: int, velocity: float, channel: int = 0, samples: int = 0) -> None:
         """A key will probably be pressed soon; all beginnings are kept ready anyway."""
 
     def start(self, number: int, key: int, velocity: float, channel: int = 0) -> list[int]:
@@ -186,7 +186,7 @@ class SongBank:
             self._voices = [voice for voice in self._voices if not voice.over]
         return mix, ended
 
-    def look_ahead(self, frames: int = 0, *, short: bool = False) -> bool:
+    def look_ahead(self, *, hurried: bool = False, short: bool = False) -> bool:
         """Write a block that will be heard; return whether there was one. short: leave it to another thread."""
         if short:
             return False
