@@ -229,14 +229,15 @@ class Synth:
         """Changes of voices that were put off, or made otherwise, because they were not ready."""
         return sum(part.bank.late for part in self._parts)
 
-    def shed(self) -> bool:
-        """End the oldest released note early; return whether there was one."""
+    def shed(self) -> int:
+        """End some notes early that are hardly missed, see `Bank.shed`; return how many."""
         for part in self._parts:
-            number = part.bank.shed()
-            if number is not None:
+            numbers = part.bank.shed()
+            for number in numbers:
                 self._forget(number)
-                return True
-        return False
+            if numbers:
+                return len(numbers)
+        return 0
 
     def heard(self) -> tuple[Heard, ...]:
         """What the main part's network hears from now on, for display; see `engine.codec.two_sines`."""

@@ -49,8 +49,8 @@ class Bank(Protocol):
     def silence(self, number: int) -> None:
         """End a note within a short fade."""
 
-    def shed(self) -> int | None:
-        """End a released note early, to save time; return its number, None where there is none."""
+    def shed(self) -> list[int]:
+        """End some notes early that are hardly missed, to save time; return their numbers."""
 
     def touch(self, channel: int, left: float, right: float, semitones: float, knobs: Mapping[str, float]) -> None:
         """From now on a channel sounds so: gains, bend and vibrato, knobs."""

@@ -74,6 +74,10 @@ MOST_LATE = 2048
 """Samples for which a change is put off at most that is not ready in time."""
 TURN_SAMPLES = 1024
 """Between two looks at knobs that the network hears, 23 ms: each costs a window of every voice."""
+BRIDGE_SECONDS = 0.003
+"""For which the renderer waits for a window that another thread has begun: a long one takes up to 15 ms."""
+BRIDGED = 2
+"""So many voices whose long windows nobody has begun in time are helped out with a short one; more make a batch."""
 TOGETHER = 4
 """So many keys that are let go at the same sample, by a pedal mostly, are computed as one batch."""
 MOST_MIXED = 1024
@@ -189,20 +193,21 @@ class KeysBank:
                 voice.fade = FADE
                 self._happened()
 
-    def shed(self) -> int | None:
-        """End the oldest released note within FADE samples, or one that the others mask; return its number.
+    def shed(self) -> list[int]:
+        """End an eighth of the notes within FADE samples, the oldest released ones, else such as others mask.
 
-        None where there is none.
+        Returns their numbers; none where there are none.
         """
         levels = [(self._level(voice), voice) for voice in self._voices if voice.fade is None]
         loudest = max((level for level, _ in levels), default=0.0)
         masked = sorted((row for row in levels if row[0] < MASKED * loudest), key=lambda row: row[0])
         released = [voice for _, voice in levels if voice.note.release is not None]
-        for voice in (*released[:1], *(voice for _, voice in masked[:1])):
+        ending = (released or [voice for _, voice in masked])[: -(-len(levels) // 8)]
+        for voice in ending:
             voice.fade = FADE
+        if ending:
             self._happened()
-            return voice.number
-        return None
+        return [voice.number for voice in ending]
 
     def touch(self, channel: int, left: float, right: float, semitones: float, knobs: Mapping[str, float]) -> None:
         """From now on a channel's notes sound so; notes that sound already follow from their next frame on."""
@@ -468,13 +473,18 @@ class KeysBank:
     def _compute(self, samples: int) -> None:
         """Have the network write every frame that the next samples need, voices of a size in one batch."""
         while missing := [voice for voice in self._voices if voice.end < self._needed(voice, samples)]:
-            if any(voice.busy for voice in missing):
-                self._done.wait()  # begun already: sooner done than begun again
+            if busy := [voice for voice in missing if voice.busy]:  # sooner done than begun again, mostly
+                late = next((voice for voice in busy if voice.bridged is None), None) if self._helped else None
+                if not self._done.wait(BRIDGE_SECONDS if late else None) and late and late.busy:
+                    self._bridge(late)
                 continue
             if begun := [voice for voice in missing if not voice.end]:
                 self._begin(begun)
                 continue
             size = window_size(missing[0])
+            if self._helped and size >= LONG and len(missing) <= BRIDGED:
+                self._bridge(missing[0])
+                continue
             batch = [voice for voice in missing if window_size(voice) == size]
             batch += [
                 voice for voice in self._voices
@@ -517,6 +527,16 @@ class KeysBank:
     def _needed(self, voice: Voice, samples: int) -> int:
         """Frames that begin before the samples end."""
         return -(-(voice.position + samples + self._model.length) // self._model.hop) - 1
+
+    def _bridge(self, voice: Voice) -> None:
+        """Write a short window for a voice whose long one is late. A little of what lies ahead goes unheard of by the
+        frames before it; the long window goes on after it, when it is there."""
+        states, schedule = voice.states, voice.schedule
+        heard = voice.heard, voice.latent
+        self._write([Work(voice, None, voice.end, voice.end, WINDOWS[0], heard, heard, states)])
+        voice.schedule = schedule
+        voice.bridged = states if voice.busy and voice.states is not states else None
+        self.late += 1
 
     def _begun(self, voice: Voice) -> int:
         """Frames that have been heard, or a part of them."""
@@ -596,6 +616,8 @@ class KeysBank:
             elif one.change is None or one.change.made:
                 if one.voice.states is one.states:
                     self._append(one.voice, one.window)
+                elif one.voice.bridged is one.states and one.voice.end < one.window.end:
+                    self._append(one.voice, replace(one.window, begin=one.voice.end))
             elif not one.change.windows or one.change.windows[-1].states[-1] is one.states:
                 one.change.windows.append(one.window)
 
@@ -603,6 +625,7 @@ class KeysBank:
         voice.windows = [*voice.windows, window]
         voice.states, voice.end = window.states[-1], window.end
         voice.schedule += 1
+        voice.bridged = None
         self._rest = False, 0
 
     # --- changes ---

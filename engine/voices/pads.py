@@ -134,13 +134,13 @@ class PadsBank:
             if voice.number == number:
                 voice.stop(FADE)
 
-    def shed(self) -> int | None:
-        """End the oldest released hit within FADE samples; return its number, None where there is none."""
+    def shed(self) -> list[int]:
+        """End the oldest released hit within FADE samples; return its number, if there is one."""
         for voice in self._voices:
             if voice.released and not voice.ending:
                 voice.stop(FADE)
-                return voice.number
-        return None
+                return [voice.number]
+        return []
 
     def touch(self, channel: int, left: float, right: float, semitones: float, knobs: Mapping[str, float]) -> None:
         """From now on a channel's hits sound so; those that sound already follow, but for what was decoded."""

@@ -160,9 +160,9 @@ class SongBank:
         """End it within FADE samples."""
         self._stop(number, FADE)
 
-    def shed(self) -> int | None:
+    def shed(self) -> list[int]:
         """Nothing is saved by ending a song that fades out already."""
-        return None
+        return []
 
     def touch(self, channel: int, left: float, right: float, semitones: float, knobs: Mapping[str, float]) -> None:
         """From now on a channel's song sounds so; the temperature is heard one lead later."""

@@ -93,6 +93,7 @@ class Voice:
     change: Change | None = None
     expected: Change | None = None  # its release, where a score says when it will be
     busy: bool = False  # another thread has its next window written
+    bridged: Flat | None = None  # states that the window begins with which another thread writes, if one came between
     turn_from: int = 0  # sample from which on the network may look at its knobs again
     latent: tuple[float, ...] = ()  # what the network hears beside the two sines
 
