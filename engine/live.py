@@ -326,10 +326,7 @@ class Foresight:
         while not self._stop.is_set():
             if self._engine.look_ahead(short=short):
                 continue
-            if short:
-                self._engine.wait_for_events(IDLE_SECONDS)
-            else:
-                time.sleep(IDLE_SECONDS)
+            self._engine.wait_for_events(IDLE_SECONDS)
 
 
 def warm_up(instrument: Instrument) -> None:
@@ -339,6 +336,8 @@ def warm_up(instrument: Instrument) -> None:
     if instrument.kind != "keys":
         return
     synth = Synth(instrument)
+    for key in instrument.keys:
+        synth.prepare(key)
     synth.schedule(note_on(0, key, 64) for key in list(instrument.keys)[:: max(1, len(instrument.keys) // 8)])
     synth.schedule(note_off(20_000, key) for key in instrument.keys)  # late enough for every size of window
     for _ in range(60):

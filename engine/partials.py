@@ -8,6 +8,7 @@ envelope varies slowly, so a network can learn it; the pitch is the table's, so 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +19,33 @@ from engine.spectral import Samples
 
 Envelopes = NDArray[np.complex64]
 Lobes = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Real and imaginary, see `PartialSynthesis.lobes`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Bins first to last - 1, and what carriers `low` to `high` - 1, in order of frequency, make of them.
+
+    real, imaginary: (high - low, last - first); the same array where no mirror image reaches.
+    """
+
+    first: int
+    last: int
+    low: int
+    high: int
+    real: NDArray[np.float32]
+    imaginary: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class BandedLobes:
+    """Lobes in bands: a carrier reaches only a few bins, and what is not zero has a fifth of the size.
+
+    order: the carriers that sound by frequency.
+    """
+
+    order: NDArray[np.int64]
+    bands: tuple[Band, ...]
 
 
 @dataclass(frozen=True)
@@ -74,6 +102,7 @@ class PartialSynthesis:
 
     REACH = 12  # bins on either side of a carrier; the window's lobe is 100 dB down there
     STEPS = 256  # table entries a bin; between them the lobe is interpolated linearly
+    BAND = 128  # bins of a band of lobes
 
     def __post_init__(self) -> None:
         if self.length != 4 * self.hop:
@@ -128,12 +157,33 @@ class PartialSynthesis:
         np.add.at(imaginary, (rows[folded], mirrored[folded]), -taps[folded])
         return real, imaginary
 
-    def stretches(self, turned: Envelopes, lobes: Lobes) -> Samples:
+    def banded(self, hz: NDArray[np.float64]) -> BandedLobes:
+        """`lobes` in bands of BAND bins."""
+        real, imaginary = self.lobes(hz)
+        position = hz * self.length / self.sample_rate
+        sounding = np.flatnonzero((position > 0) & (position < self.bins - 1))
+        order = sounding[np.argsort(position[sounding])]
+        bands = []
+        for first in range(0, self.bins, self.BAND):
+            last = min(first + self.BAND, self.bins)
+            low, high = np.searchsorted(position[order], (first - self.REACH, last + self.REACH))
+            rows = order[low:high]
+            parts = real[rows, first:last], imaginary[rows, first:last]
+            if np.array_equal(*parts):
+                parts = parts[0], parts[0]
+            if high > low:
+                bands.append(Band(first, last, int(low), int(high), *parts))
+        return BandedLobes(order, tuple(bands))
+
+    def stretches(self, turned: Envelopes, lobes: Lobes | BandedLobes) -> Samples:
         """Windowed stretches (..., length) of envelopes (..., carriers) already turned by their carriers' phases."""
         rows = turned.reshape(-1, turned.shape[-1])  # one product of two matrices; a stack of them is four times slower
-        spectrum = np.empty((len(rows), self.bins), np.complex64)
-        spectrum.real = np.ascontiguousarray(rows.real) @ lobes[0]
-        spectrum.imag = np.ascontiguousarray(rows.imag) @ lobes[1]
+        spectrum = np.zeros((len(rows), self.bins), np.complex64)
+        if isinstance(lobes, BandedLobes):
+            _add_bands(spectrum, rows[:, lobes.order], lobes.bands)
+        else:
+            spectrum.real = np.ascontiguousarray(rows.real) @ lobes[0]
+            spectrum.imag = np.ascontiguousarray(rows.imag) @ lobes[1]
         sound = np.fft.irfft(spectrum, n=self.length, axis=-1).astype(np.float32, copy=False)
         return sound.reshape(*turned.shape[:-1], self.length)
 
@@ -142,6 +192,19 @@ class PartialSynthesis:
         index = position.astype(np.int64)
         fraction = position - index
         return np.asarray(self._lobe[index] * (1 - fraction) + self._lobe[index + 1] * fraction)
+
+
+def _add_bands(spectrum: Envelopes, rows: Envelopes, bands: Sequence[Band]) -> None:
+    """Write into a spectrum (frames, bins) what carriers (frames, carriers), in their order, make of its bands."""
+    count = len(rows)
+    parts = np.concatenate([rows.real, rows.imag])  # one product of two matrices for both, where it can be
+    for band in bands:
+        bins, carriers = spectrum[:, band.first : band.last], parts[:, band.low : band.high]
+        if band.real is band.imaginary:
+            made = carriers @ band.real
+            bins.real, bins.imag = made[:count], made[count:]
+        else:
+            bins.real, bins.imag = carriers[:count] @ band.real, carriers[count:] @ band.imaginary
 
 
 def turn(hz: NDArray[np.float64], sample: int, sample_rate: int) -> NDArray[np.complex64]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from engine.units import db_to_gain
 
-LOOKAHEAD = 64  # samples of delay, 1.5 ms at 44.1 kHz
+LOOKAHEAD = 32  # samples of delay, 0.7 ms at 44.1 kHz
 CEILING_DB = -1.0
 RELEASE_SECONDS = 0.08
 UNHEARD = 1e-6  # of gain: less than a step of 16-bit sound

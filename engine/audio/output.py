@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 os.environ.setdefault("JACK_NO_START_SERVER", "1")
 
 CHANNELS = 2
-AHEAD = {64: 8, 128: 4, 256: 4, 512: 2, 1024: 2}
+AHEAD = {64: 4, 128: 2, 256: 4, 512: 2, 1024: 2}
 """Blocks that the ring holds: over 10 ms. A new note's first frames take the network 4 to 6 ms, and now and then the
 system keeps a thread waiting for as long."""
 BLOCK_SIZES = tuple(AHEAD)

@@ -27,6 +27,7 @@ takes the lock only to choose the work and to hand in its results; the network r
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -76,6 +77,10 @@ TURN_SAMPLES = 1024
 """Between two looks at knobs that the network hears, 23 ms: each costs a window of every voice."""
 BRIDGE_SECONDS = 0.003
 """For which the renderer waits for a window that another thread has begun: a long one takes up to 15 ms."""
+ONSET_SECONDS = 0.0015
+"""For which the renderer waits for a new note's first window in a short block; then the note begins one block later."""
+LATE_FRAMES = 2
+"""A voice that is so far ahead only is late: more than that is to be had for nobody's waiting."""
 BRIDGED = 2
 """So many voices whose long windows nobody has begun in time are helped out with a short one; more make a batch."""
 TOGETHER = 4
@@ -196,8 +201,10 @@ class KeysBank:
     def shed(self) -> list[int]:
         """End an eighth of the notes within FADE samples, the oldest released ones, else such as others mask.
 
-        Returns their numbers; none where there are none.
+        Returns their numbers; none where there are none, or where nothing is late on their account.
         """
+        if not any(self._is_late(voice) for voice in self._voices):
+            return []
         levels = [(self._level(voice), voice) for voice in self._voices if voice.fade is None]
         loudest = max((level for level, _ in levels), default=0.0)
         masked = sorted((row for row in levels if row[0] < MASKED * loudest), key=lambda row: row[0])
@@ -240,7 +247,7 @@ class KeysBank:
                     ended += self._mix_voices(min(left, wait), wait)
                 part, self._mix = self._mix[:, :left], self._mix[:, left:]
                 for voice in self._voices:
-                    voice.position += part.shape[1]
+                    voice.position += 0 if voice.waiting else part.shape[1]
                 self._clock += part.shape[1]
                 parts.append(part)
                 left -= part.shape[1]
@@ -251,6 +258,9 @@ class KeysBank:
         self._compute(samples)
         ready = most
         for voice in self._voices:
+            if voice.waiting:
+                ready = samples
+                continue
             self._go_on(voice, self._needed(voice, samples))
             ready = min(ready, samples if voice.fade is not None else self._ready(voice))
         self._eager = min(MOST_MIXED, 2 * max(self._eager, samples))
@@ -276,6 +286,11 @@ class KeysBank:
     def heard(self) -> tuple[Heard, ...]:
         """What the network hears from now on: of every voice its number, its note, and the samples since its onset."""
         return tuple((voice.number, voice.heard, voice.position) for voice in self._voices)
+
+    def _is_late(self, voice: Voice) -> bool:
+        """Whether those who look ahead hardly keep up with it."""
+        needed = self._needed(voice, 0)
+        return min(voice.end, voice.made) < needed + LATE_FRAMES
 
     # --- what the network writes ---
 
@@ -472,7 +487,9 @@ class KeysBank:
 
     def _compute(self, samples: int) -> None:
         """Have the network write every frame that the next samples need, voices of a size in one batch."""
-        while missing := [voice for voice in self._voices if voice.end < self._needed(voice, samples)]:
+        for voice in self._voices:
+            voice.waiting = False
+        while missing := self._missing(samples):
             if busy := [voice for voice in missing if voice.busy]:  # sooner done than begun again, mostly
                 late = next((voice for voice in busy if voice.bridged is None), None) if self._helped else None
                 if not self._done.wait(BRIDGE_SECONDS if late else None) and late and late.busy:
@@ -493,13 +510,25 @@ class KeysBank:
             ]  # fmt: skip
             self._write([self._extended(voice) for voice in batch[: self._network.rows(size)]])
 
+    def _missing(self, samples: int) -> list[Voice]:
+        """Voices that need frames that are not written."""
+        return [voice for voice in self._voices if not voice.waiting and voice.end < self._needed(voice, samples)]
+
     def _begin(self, voices: Sequence[Voice]) -> None:
         """First windows: those that are written already, else a batch in which announced notes take the free rows."""
-        missing = []
+        missing, until = [], time.perf_counter() + ONSET_SECONDS
         for voice in voices:
             heard = voice.heard, voice.latent
-            while heard in self._onsets_busy:
-                self._done.wait()
+            while heard in self._onsets_busy and not voice.waiting:
+                left = None if self.patient or voice.waited else until - time.perf_counter()
+                if left is None or left > 0:
+                    self._done.wait(left)
+                else:
+                    voice.waiting = True
+            if voice.waiting:
+                voice.waited = True
+                self.late += 1
+                continue
             window = self._onsets.get(heard)
             if window is None:
                 missing.append(voice)

@@ -22,7 +22,7 @@ from engine.knobs import KNOBS, PLAIN, SPECTRAL
 from engine.networks.heads import BinHead, PartialHead, compress
 from engine.networks.playing import PlayingNetwork
 from engine.networks.spectral import SpectralNetwork
-from engine.partials import CarrierTable, Lobes, PartialSynthesis
+from engine.partials import BandedLobes, CarrierTable, PartialSynthesis
 from engine.spectral import Samples
 from engine.units import db_to_gain, semitones_to_ratio
 
@@ -31,7 +31,7 @@ Content = NDArray[np.complex64]
 
 STRETCH_INHARMONICITY = 2e-3  # at the knob's ends, added to the partials' own
 MUTED_DB = -48.0  # of odd or even partials at the knob's ends
-KEPT_LOBES = 128  # half a megabyte each
+KEPT_LOBES = 128  # 0.1 megabytes each
 HIGHEST_TILT = 30.0  # dB that the brightness knob may add to any carrier
 NOISE_FRAMES = 4096  # 24 s, before the noise comes again
 NOISE_MEMORY = 0.6  # what an envelope's error keeps from frame to frame
@@ -127,7 +127,7 @@ class PartialKeys:
     def _prepare(self, codec: ScoreCodec, network: SpectralNetwork, head: PartialHead) -> None:
         self.codec, self.network, self.head = codec, network, head
         self.synthesis = PartialSynthesis(codec.stft.length, codec.stft.hop, codec.sample_rate)
-        self._lobes: dict[tuple[int, tuple[float, ...]], Lobes] = {}
+        self._lobes: dict[tuple[int, tuple[float, ...]], BandedLobes] = {}
         self._making = threading.Lock()
         if head.noise:
             self._noise = _noise(head.channels, head.carriers)
@@ -231,7 +231,7 @@ class PartialKeys:
         elif ratios[0] == 1 and hz is still:
             sound = self.synthesis.stretches(turned, self._still_lobes(key, latent, hz))
         else:
-            sound = self.synthesis.stretches(turned, self.synthesis.lobes(hz * ratios[0]))
+            sound = self.synthesis.stretches(turned, self.synthesis.banded(hz * ratios[0]))
         return _left_right(sound, touch, touch.knob("width")), phases
 
     def _carriers(self, key: int, latent: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -241,13 +241,13 @@ class PartialKeys:
         hz = self.carriers.hz[row]
         return hz * semitones_to_ratio(outside) if outside else hz, self.carriers.harmonic[row]
 
-    def _still_lobes(self, key: int, latent: tuple[float, ...], hz: NDArray[np.float64]) -> Lobes:
+    def _still_lobes(self, key: int, latent: tuple[float, ...], hz: NDArray[np.float64]) -> BandedLobes:
         """Lobes of an untouched key, kept."""
         with self._making:
             if (key, latent) not in self._lobes:
                 if len(self._lobes) >= KEPT_LOBES:
                     self._lobes.pop(next(iter(self._lobes)))
-                self._lobes[key, latent] = self.synthesis.lobes(hz)
+                self._lobes[key, latent] = self.synthesis.banded(hz)
             return self._lobes[key, latent]
 
     def _fade(self, first: int, frames: int, touch: Touch) -> NDArray[np.float32]:

@@ -86,6 +86,8 @@ class Voice:
     batch: int = 0  # of stretches since the controllers have moved
     making: bool = False  # another thread makes the next piece
     version: int = 0  # of the sound: counts what makes pieces worthless
+    waiting: bool = False  # for its first window: it begins one block later
+    waited: bool = False
     fade: int | None = None  # samples left of a silenced voice
     end: int = 0  # first frame that the network has not written
     silent: bool = False

@@ -76,3 +76,14 @@ def test_a_hop_must_be_a_quarter():
 def test_a_table_begins_at_a_key(first_key):
     with pytest.raises(ValueError, match="first key"):
         CarrierTable(first_key, np.array([[260.0]]), np.array([[1]]))
+
+
+@pytest.mark.parametrize("first", [27.5, 440.0, 3000.0])
+def test_lobes_in_bands_make_the_same_sound(first):
+    rng = np.random.default_rng(1)
+    hz = np.concatenate(
+        [first * np.arange(1, 60), [0.0, 5.0, 21_990.0, 22_050.0, 30_000.0], rng.uniform(20, 20_000, 20)]
+    )
+    turned = (rng.standard_normal((5, 2, len(hz))) + 1j * rng.standard_normal((5, 2, len(hz)))).astype(np.complex64)
+    dense, banded = (SYNTHESIS.stretches(turned, make(hz)) for make in (SYNTHESIS.lobes, SYNTHESIS.banded))
+    assert np.abs(dense - banded).max() < 1e-6 * np.abs(dense).max()
