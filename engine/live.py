@@ -31,8 +31,10 @@ from engine.spectral import Samples
 from engine.synth import CHANNELS, Synth
 from engine.threads import FORESIGHT, prepare_thread
 from engine.transport import Transport
+from engine.voices.models import BinKeys, PartialKeys
 from engine.voices.pads import PadsBank
 from engine.voices.song import SongBank
+from engine.voices.voice import BRIDGE
 
 TAP_BLOCKS = 512
 MOST_WISHES = 4096  # that may wait for the render worker; more are dropped
@@ -196,6 +198,10 @@ class LiveEngine:
         hurried = bool(self._relief) and time.perf_counter() < self._relief
         return self._synth.look_ahead(hurried=hurried, short=short)
 
+    def prepare_onset(self) -> bool:
+        """Compute how a note begins that nobody has played yet; return whether there was anything to do."""
+        return self._synth.prepare_onset()
+
     def wait_for_events(self, seconds: float) -> None:
         """Until there may be something short to compute, but not longer than so long."""
         self._synth.wait_for_events(seconds)
@@ -326,6 +332,8 @@ class Foresight:
         while not self._stop.is_set():
             if self._engine.look_ahead(short=short):
                 continue
+            if not short:
+                self._engine.prepare_onset()
             self._engine.wait_for_events(IDLE_SECONDS)
 
 
@@ -336,11 +344,11 @@ def warm_up(instrument: Instrument) -> None:
     if instrument.kind != "keys":
         return
     synth = Synth(instrument)
-    for key in instrument.keys:
-        synth.prepare(key)
     synth.schedule(note_on(0, key, 64) for key in list(instrument.keys)[:: max(1, len(instrument.keys) // 8)])
     synth.schedule(note_off(20_000, key) for key in instrument.keys)  # late enough for every size of window
     for _ in range(60):
         synth.render(512)
     for key in instrument.keys:
         synth.prepare(key)
+    if isinstance(instrument.model, PartialKeys | BinKeys):
+        instrument.model.playing.prepare(BRIDGE)

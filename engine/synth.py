@@ -214,6 +214,10 @@ class Synth:
         busy = [part.bank.look_ahead(hurried=hurried, short=short) for part in self._parts]  # none waits for another
         return any(busy)
 
+    def prepare_onset(self) -> bool:
+        """Compute how a note begins that nobody has played yet; return whether there was anything to do."""
+        return any(part.bank.prepare_onset() for part in self._parts)
+
     def wait_for_events(self, seconds: float) -> None:
         """Until there may be a new piece of the main part's future to compute, but not longer than so long."""
         self._parts[0].bank.wait_for_events(seconds)

@@ -111,6 +111,10 @@ class PlayingNetwork:
                 for row in range(voices)
             ]
 
+    def prepare(self, commit: int) -> None:
+        """Do now what the first window of a size would wait for."""
+        self._run(commit, self.rows(commit))
+
     def _run(self, commit: int, rows: int) -> Callable[..., tuple[Tensor, ...]]:
         """Windows of a size as one call into torch, which lets the interpreter go once and for all of it.
 

@@ -67,6 +67,9 @@ class Bank(Protocol):
         hurried: only what cannot wait. short: nothing that takes long.
         """
 
+    def prepare_onset(self) -> bool:
+        """Compute how a note begins that nobody has played yet; return whether there was anything to do."""
+
     def wait_for_events(self, seconds: float) -> None:
         """Until there may be something short to compute, but not longer than so long."""
 

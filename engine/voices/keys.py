@@ -31,17 +31,18 @@ import time
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 import numpy as np
 import torch
 
 from engine.codec import Heard, Note
-from engine.networks.playing import CHUNK, LONG, PlayingNetwork
+from engine.networks.playing import CHUNK, LONG, PlayingNetwork, Written
 from engine.spectral import Samples
 from engine.voices.models import UNTOUCHED, Content, KeysModel, Touch
 from engine.voices.piece import Phase, Piece
+from engine.voices.prepared import Prepared, heard_velocity
 from engine.voices.voice import (
+    BRIDGE,
     CHANGED,
     CROSSFADE,
     FADE,
@@ -90,12 +91,11 @@ MOST_MIXED = 1024
 SILENT = 3e-5  # amplitude, under -90 dB, that ends a voice
 MASKED = 0.03  # of the loudest voice's amplitude, -30 dB: a softer one is hardly missed where time is short
 KEPT_ONSETS, MOST_ANNOUNCED = 64, 32
-"""First windows that are remembered: of notes that are announced, and of those that come again."""
+"""Notes that were announced whose beginnings are remembered, and notes that may be announced."""
+SETTLED = 44_100
+"""Samples for which the knobs have to rest before first windows are prepared for where they stand."""
 LONGEST_WAIT = 1 << 30  # samples, when nothing is waited for
 LONGEST_ATTACK = 32  # frames in which a voice is not ended, however soft it is
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 
 
 class KeysBank:
@@ -118,8 +118,8 @@ class KeysBank:
         self._done = threading.Condition(self._lock)
         self._new_work = threading.Condition(self._lock)
         self._latents: dict[int, tuple[float, ...]] = {}  # of channels
-        self._onsets: OrderedDict[tuple[Note, tuple[float, ...]], Window] = OrderedDict()
-        self._onset_pieces: OrderedDict[tuple[Note, int], tuple[Touch, Piece]] = OrderedDict()
+        self._prepared = Prepared(keys, self._network)
+        self._ready: OrderedDict[tuple[Note, int], Work] = OrderedDict()  # onsets that were announced
         self._announced: list[tuple[int, Onset]] = []  # with the samples on the clock when they are due, in order
         self._clock = 0  # samples rendered
         self._mix = np.zeros((2, 0), np.float32)  # all voices, from the next sample on, as long as nothing happens
@@ -129,6 +129,7 @@ class KeysBank:
             0,
         )  # hurried or not, there is nothing to do ahead before this sample unless something happens
         self._kept = model.length + LEAD + MOST_LATE  # samples that a change may go back
+        self._turned = 0  # when a knob that the network hears has moved
         self._left = 0  # samples of the block that are still to be rendered
         self._helped, self._renderer = False, 0  # does another thread look ahead of the one that renders?
         self.patient = True
@@ -146,8 +147,7 @@ class KeysBank:
         """A note will probably begin in so many samples: its first frames may be written before it does."""
         onset = Onset(Note(key, velocity), channel, (self._heard(key, velocity), self._latent_of(channel)))
         with self._lock:
-            written = onset.heard in self._onsets and self._onset_piece(onset.note, channel) is not None
-            if written or onset.heard in self._onsets_busy:
+            if self._ready_onset(onset.note, channel, onset.heard) or onset.heard in self._onsets_busy:
                 return
             others = [entry for entry in self._announced if entry[1] != onset]
             if len(others) < MOST_ANNOUNCED:
@@ -155,7 +155,7 @@ class KeysBank:
                 self._wake()
 
     def _heard(self, key: int, velocity: float) -> Note:
-        return Note(min(max(key, self._keys[0]), self._keys[-1]), velocity)
+        return Note(min(max(key, self._keys[0]), self._keys[-1]), heard_velocity(velocity))
 
     def start(self, number: int, key: int, velocity: float, channel: int = 0) -> list[int]:
         """Begin a note now; return the numbers of notes that had to give way."""
@@ -220,7 +220,10 @@ class KeysBank:
         """From now on a channel's notes sound so; notes that sound already follow from their next frame on."""
         with self._lock:
             self._touches[channel] = touch = Touch(np.array([semitones]), left, right, knobs)
-            self._latents[channel] = self._model.latent(touch)
+            latent = self._model.latent(touch)
+            if channel == 0 and latent != self._latents.get(0):
+                self._turned = self._clock
+            self._latents[channel] = latent
             self._happened()
             for voice in self._voices:
                 if voice.channel == channel:
@@ -262,7 +265,7 @@ class KeysBank:
                 ready = samples
                 continue
             self._go_on(voice, self._needed(voice, samples))
-            ready = min(ready, samples if voice.fade is not None else self._ready(voice))
+            ready = min(ready, samples if voice.fade is not None else self._sounding_for(voice))
         self._eager = min(MOST_MIXED, 2 * max(self._eager, samples))
         self._mix = np.zeros((2, max(samples, min(ready, self._eager))), np.float32)
         over = False
@@ -327,6 +330,24 @@ class KeysBank:
         if hurried:
             return None
         return self._of_onsets(LONGEST_WAIT) or self._of_sound(LATER[0]) or self._of_time(LATER[1], short=short) or None
+
+    def prepare_onset(self) -> bool:
+        """Write the first window of a note that nobody has played yet; return whether there was one.
+
+        May be called as `look_ahead` may, when that has nothing to do.
+        """
+        with self._lock:
+            latent = self._latent_of(0)
+            if latent and self._clock < self._turned + SETTLED:
+                return False
+            heard = self._prepared.missing(latent)
+            if heard is None:
+                return False
+            zeros = self._network.zero_states()
+            work = [Work(None, None, 0, 0, WINDOWS[0], heard, heard, zeros, heard[0].velocity)]
+            self._mark(work, busy=True)
+        self._look_at(work)
+        return True
 
     def _wake(self) -> None:
         """Something has happened: there may be something to do for those who look ahead."""
@@ -471,10 +492,10 @@ class KeysBank:
 
     def _of_onset(self, onset: Onset) -> Work:
         """The first window of a note, and what it sounds like."""
-        zeros, touch = self._network.zero_states(), self._touch_of(onset.channel)
-        return Work(
-            None, None, 0, 0, WINDOWS[0], onset.heard, onset.heard, zeros, self._onsets.get(onset.heard), onset, touch
-        )
+        zeros, written = self._network.zero_states(), self._prepared.get(onset.heard)
+        work = Work(None, None, 0, 0, WINDOWS[0], onset.heard, onset.heard, zeros, onset.note.velocity, written)
+        work.onset, work.touch = onset, self._touch_of(onset.channel)
+        return work
 
     def _mark(self, work: Sequence[Work], *, busy: bool) -> None:
         for one in work:
@@ -519,7 +540,7 @@ class KeysBank:
         missing, until = [], time.perf_counter() + ONSET_SECONDS
         for voice in voices:
             heard = voice.heard, voice.latent
-            while heard in self._onsets_busy and not voice.waiting:
+            while heard in self._onsets_busy and heard not in self._prepared and not voice.waiting:
                 left = None if self.patient or voice.waited else until - time.perf_counter()
                 if left is None or left > 0:
                     self._done.wait(left)
@@ -528,16 +549,8 @@ class KeysBank:
             if voice.waiting:
                 voice.waited = True
                 self.late += 1
-                continue
-            window = self._onsets.get(heard)
-            if window is None:
+            elif not self._begin_with(voice):
                 missing.append(voice)
-                continue
-            self._onsets.move_to_end(heard)
-            self._append(voice, window)
-            piece = self._onset_piece(voice.note, voice.channel)
-            if piece is not None:
-                voice.pieces, voice.batch = [piece], 1
         if not missing:
             return
         rows = self._network.rows(WINDOWS[0])
@@ -548,10 +561,31 @@ class KeysBank:
             work.append(self._of_onset(Onset(voice.note, voice.channel, heard)))
         self._write([*work, *self._announced_work(rows - len(work))])
 
-    def _onset_piece(self, note: Note, channel: int) -> Piece | None:
-        """What a note's first frames sound like now, if that is known."""
-        touch, piece = self._onset_pieces.get((note, channel), (None, None))
-        return piece if touch is self._touch_of(channel) else None
+    def _begin_with(self, voice: Voice) -> bool:
+        """Begin with a window that is written already; return whether it is."""
+        heard = voice.heard, voice.latent
+        ready = self._ready_onset(voice.note, voice.channel, heard)
+        if ready is not None and ready.window is not None and ready.piece is not None:
+            self._append(voice, ready.window)
+            voice.pieces, voice.batch = [ready.piece], 1
+            return True
+        written = self._prepared.get(heard)
+        if written is not None:
+            self._append(voice, self._window(0, 0, written, heard, voice.note.velocity))
+        return written is not None
+
+    def _ready_onset(self, note: Note, channel: int, heard: tuple[Note, tuple[float, ...]]) -> Work | None:
+        """A note that was announced, if it is written and would sound so now."""
+        work = self._ready.get((note, channel))
+        return work if work is not None and work.touch is self._touch_of(channel) and work.heard == heard else None
+
+    def _window(
+        self, first: int, begin: int, written: Written, heard: tuple[Note, tuple[float, ...]], velocity: float
+    ) -> Window:
+        """What the network wrote, at its own velocity: the network knows only a few."""
+        with torch.inference_mode():
+            content = self._model.decode(written.raw, replace(heard[0], velocity=velocity), heard[1])
+        return Window(first, begin, content, written.states, self._model.level(content[begin - first :]))
 
     def _needed(self, voice: Voice, samples: int) -> int:
         """Frames that begin before the samples end."""
@@ -562,7 +596,8 @@ class KeysBank:
         frames before it; the long window goes on after it, when it is there."""
         states, schedule = voice.states, voice.schedule
         heard = voice.heard, voice.latent
-        self._write([Work(voice, None, voice.end, voice.end, WINDOWS[0], heard, heard, states)])
+        velocity = voice.note.velocity
+        self._write([Work(voice, None, voice.end, voice.end, BRIDGE, heard, heard, states, velocity)])
         voice.schedule = schedule
         voice.bridged = states if voice.busy and voice.states is not states else None
         self.late += 1
@@ -571,19 +606,21 @@ class KeysBank:
         """Frames that have been heard, or a part of them."""
         return self._needed(voice, 0) if voice.position else 0
 
-    def _ready(self, voice: Voice) -> int:
+    def _sounding_for(self, voice: Voice) -> int:
         """Samples until the first frame begins that has no sound yet."""
         return (voice.made + 1) * self._model.hop - self._model.length - voice.position
 
     def _extended(self, voice: Voice) -> Work:
         """The next window of a voice's present future."""
         heard = voice.heard, voice.latent
-        return Work(voice, None, voice.end, voice.end, window_size(voice), heard, heard, voice.states)
+        velocity = voice.note.velocity
+        return Work(voice, None, voice.end, voice.end, window_size(voice), heard, heard, voice.states, velocity)
 
     def _followed(self, voice: Voice, change: Change) -> Work:
         """The next window of a change that has begun."""
         last, heard = change.windows[-1], (change.heard, change.latent)
-        return Work(voice, change, last.end, last.end, size_of(change.schedule), heard, heard, last.states[-1])
+        size, velocity = size_of(change.schedule), voice.note.velocity
+        return Work(voice, change, last.end, last.end, size, heard, heard, last.states[-1], velocity)
 
     def _changed(self, voice: Voice, change: Change) -> Work:
         """The first window of a voice's change, whose border has been written."""
@@ -593,7 +630,7 @@ class KeysBank:
             chunk = (change.border - window.first) // CHUNK
             first, states = window.first + chunk * CHUNK, window.states[chunk]
         before, heard = (voice.heard, voice.latent), (change.heard, change.latent)
-        return Work(voice, change, first, change.border, WINDOWS[CHANGED], before, heard, states)
+        return Work(voice, change, first, change.border, WINDOWS[CHANGED], before, heard, states, voice.note.velocity)
 
     def _write(self, work: Sequence[Work]) -> None:
         """Called with the lock held, which is let go while the network runs."""
@@ -607,7 +644,7 @@ class KeysBank:
     def _calculate(self, work: Sequence[Work]) -> None:
         """Run the network; all work is of one size. Touches no voice: any thread may do it."""
         model, network, size = self._model, self._network, work[0].size
-        frames, unwritten = [], [one for one in work if one.window is None]
+        frames, unwritten = [], [one for one in work if one.written is None]
         for one in unwritten:
             if one.voice is None:
                 model.prepare(*one.heard)
@@ -617,31 +654,31 @@ class KeysBank:
                 inputs = np.concatenate([model.inputs(one.before[0], one.first, led, one.before[1]), inputs])
             frames.append(inputs)
         if unwritten:
-            self._run(unwritten, frames, size)
+            together, states = bool(work[0].change and work[0].change.together), [one.states for one in unwritten]
+            for one, written in zip(
+                unwritten, self._network.window(frames, size, states, together=together), strict=True
+            ):
+                one.written = written
         for one in work:
+            if one.written is not None and (one.voice is not None or one.onset is not None):
+                one.window = self._window(one.first, one.begin, one.written, one.heard, one.velocity)
             if one.window is not None and one.onset is not None and one.touch is not None:
                 one.piece = self._piece(one.window.content, 0, one.onset.note, None, one.touch)
-
-    def _run(self, work: Sequence[Work], frames: Sequence[Samples], size: int) -> None:
-        """Have the network write windows of a size from its inputs (frames, features)."""
-        model, together = self._model, bool(work[0].change and work[0].change.together)
-        with torch.inference_mode():
-            written = self._network.window(frames, size, [one.states for one in work], together=together)
-            for one, window in zip(work, written, strict=True):
-                content = model.decode(window.raw, *one.heard)
-                level = model.level(content[one.begin - one.first :])
-                one.window = Window(one.first, one.begin, content, window.states, level)
 
     def _take(self, work: Sequence[Work]) -> None:
         """Hand in what the network wrote, unless its voice has gone another way meanwhile."""
         self._rest = False, 0
         for one in work:
-            if one.window is None:  # it failed
+            if one.written is None:  # it failed
                 continue
             if one.voice is None:
-                _remember(self._onsets, one.heard, one.window)
-                if one.onset is not None and one.touch is not None and one.piece is not None:
-                    _remember(self._onset_pieces, (one.onset.note, one.onset.channel), (one.touch, one.piece))
+                self._prepared.keep(one.heard, one.written)
+                if one.onset is not None:
+                    self._ready[one.onset.note, one.onset.channel] = one
+                    if len(self._ready) > KEPT_ONSETS:
+                        self._ready.popitem(last=False)
+            elif one.window is None:
+                continue
             elif one.change is None or one.change.made:
                 if one.voice.states is one.states:
                     self._append(one.voice, one.window)
@@ -820,10 +857,3 @@ class KeysBank:
         """Level of what is heard now, however far the network has written ahead."""
         frame = self._model.codec.first_frame_of(voice.position)
         return next((window.level for window in voice.windows if window.begin <= frame < window.end), 1.0)
-
-
-def _remember(kept: OrderedDict[Key, Value], key: Key, value: Value) -> None:
-    """The newest KEPT_ONSETS of them."""
-    kept[key] = value
-    if len(kept) > KEPT_ONSETS:
-        kept.popitem(last=False)

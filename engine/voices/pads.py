@@ -166,6 +166,10 @@ class PadsBank:
         """Decode a sound that will be needed; return whether there was one. short: leave it to another thread."""
         return not short and self._sounds.decode()
 
+    def prepare_onset(self) -> bool:
+        """All beginnings are kept ready anyway."""
+        return False
+
     def wait_for_events(self, seconds: float) -> None:
         """Nothing here is due sooner than that."""
         time.sleep(seconds)

@@ -201,6 +201,10 @@ class SongBank:
             take.busy = False
         return True
 
+    def prepare_onset(self) -> bool:
+        """All beginnings are kept ready anyway."""
+        return False
+
     def wait_for_events(self, seconds: float) -> None:
         """Nothing here is due sooner than that."""
         time.sleep(seconds)

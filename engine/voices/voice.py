@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from engine.codec import Note
-from engine.networks.playing import Flat
+from engine.networks.playing import Flat, Written
 from engine.spectral import Samples
 from engine.voices.models import Content, Touch
 from engine.voices.piece import Phase, Piece
 
-WINDOWS = (8, 16, 16, 32)
+WINDOWS = (16, 16, 32)
 """Frames to commit of the windows after an onset; the last size goes on. Long ones are cheap but take their time: a
 voice comes to them when it has run ahead far enough not to wait for one."""
+BRIDGE = 8  # frames of the window that helps a voice out whose next one is late
 CHANGED = 1
 """Where in WINDOWS a change begins: at the last kept state before its border, up to CHUNK - 1 frames too early."""
 FADE = 256  # samples in which a silenced voice ends
@@ -179,6 +180,8 @@ class Work:
     before: tuple[Note, tuple[float, ...]]
     heard: tuple[Note, tuple[float, ...]]
     states: Flat
+    velocity: float  # as it sounds
+    written: Written | None = None
     window: Window | None = None
     onset: Onset | None = None
     touch: Touch | None = None  # of the onset

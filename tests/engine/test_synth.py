@@ -11,6 +11,7 @@ from engine.instrument import Instrument
 from engine.knobs import HITS, KNOBS, LATENT, LOOPS, SLIDERS, SONG
 from engine.midi.events import bend, control, knob, note_off, note_on, panic
 from engine.synth import MIN_NOTE_SECONDS, Synth
+from engine.voices.prepared import heard_velocity
 
 RATE = 44_100
 
@@ -290,7 +291,7 @@ def test_what_the_network_hears_can_be_shown_block_by_block(tiny):
         synth.render(samples)
     shown = two_sines(codec, blocks)
     assert len(shown) == 2500
-    first, second = Note(60, 90), Note(67, 50)
+    first, second = Note(60, heard_velocity(90)), Note(67, heard_velocity(50))
     assert not shown[:256].any()  # a note is shown from the next block on
     assert np.allclose(shown[256:356], codec.signal(first, 256, 100), atol=1e-6)
     both = codec.signal(first, 356, 344) + codec.signal(second, 56, 344)

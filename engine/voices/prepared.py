@@ -1,0 +1,73 @@
+"""How notes begin: first windows of all keys, written before anybody plays them.
+
+A note that is played has to sound within some milliseconds, in which no window can be written and made to sound. But
+what the network hears of its beginning is little: the key, the velocity, the knobs. The key is one of 88; the velocity
+is heard in sixteen steps (its level, which the network does not write, is always exact). So all beginnings are written
+in idle moments, and a key that is pressed waits for no network.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from engine.codec import Note
+from engine.networks.playing import PlayingNetwork, Written
+
+VELOCITY_STEP = 8
+MOST = 1536  # beginnings that are kept, of 20 kilobytes each
+
+HeardNote = tuple[Note, tuple[float, ...]]
+"""What the network hears of a note: key and velocity, and the knobs."""
+
+
+def heard_velocity(velocity: float) -> float:
+    """The velocity that the network hears, the middle of its step."""
+    return float(min(int(velocity) // VELOCITY_STEP, 127 // VELOCITY_STEP) * VELOCITY_STEP + VELOCITY_STEP // 2)
+
+
+class Prepared:
+    """First windows by what the network hears. Not thread-safe."""
+
+    def __init__(self, keys: range, network: PlayingNetwork) -> None:
+        self._kept: OrderedDict[HeardNote, tuple[Tensor, Tensor]] = OrderedDict()
+        self._zeros, self._half = network.zero_states(), network.precision == "bfloat16"
+        velocities = [heard_velocity(step) for step in range(0, 128, VELOCITY_STEP)]
+        notes = [Note(key, velocity) for key in keys for velocity in velocities]
+        # What is played most comes first.
+        self._order = sorted(notes, key=lambda note: abs(note.key - 60) / 44 + abs(note.velocity - 68) / 64)
+        self._latent: tuple[float, ...] | None = None
+        self._left: Iterator[Note] = iter(())
+
+    def __contains__(self, heard: HeardNote) -> bool:
+        return heard in self._kept
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, heard: HeardNote) -> Written | None:
+        """A note's first window, if it is written."""
+        if heard not in self._kept:
+            return None
+        self._kept.move_to_end(heard)
+        raw, states = self._kept[heard]
+        return Written(raw.float(), [self._zeros, *(list(state.unbind()) for state in states)])
+
+    def keep(self, heard: HeardNote, written: Written) -> None:
+        """Take a first window."""
+        if heard in self._kept:
+            return
+        with torch.inference_mode():
+            raw = written.raw.bfloat16() if self._half else written.raw.clone()  # it was computed so: nothing is lost
+            self._kept[heard] = raw, torch.stack([torch.stack(state) for state in written.states[1:]])
+        if len(self._kept) > MOST:
+            self._kept.popitem(last=False)
+
+    def missing(self, latent: tuple[float, ...]) -> HeardNote | None:
+        """A note that is to be written, where the knobs stand so; None where all are."""
+        if latent != self._latent:
+            self._latent, self._left = latent, iter(self._order)
+        return next(((note, latent) for note in self._left if (note, latent) not in self._kept), None)
