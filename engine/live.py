@@ -265,6 +265,7 @@ class LiveEngine:
             dropped=self._dropped,
             late=self._late + synth.late,
             shed=self._shed,
+            prepared=synth.prepared,
             pedals=self._monitor.pedals,
             bend=self._monitor.bend,
             modulation=self._monitor.modulation,
@@ -332,8 +333,8 @@ class Foresight:
         while not self._stop.is_set():
             if self._engine.look_ahead(short=short):
                 continue
-            if not short:
-                self._engine.prepare_onset()
+            if not short and self._engine.prepare_onset() and not self._engine.snapshot.voices:
+                continue  # while somebody plays, half of the idle time is enough
             self._engine.wait_for_events(IDLE_SECONDS)
 
 

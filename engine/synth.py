@@ -229,6 +229,11 @@ class Synth:
             model.prepare(Note(key, 64), model.latent(Touch(np.zeros(1), 1.0, 1.0, dict(self.knobs))))
 
     @property
+    def prepared(self) -> float:
+        """Share of the main part's notes whose beginnings are computed, 0-1."""
+        return self._main.bank.prepared
+
+    @property
     def late(self) -> int:
         """Changes of voices that were put off, or made otherwise, because they were not ready."""
         return sum(part.bank.late for part in self._parts)

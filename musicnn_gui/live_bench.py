@@ -685,6 +685,8 @@ class _Stage(_Started):
         self.program = stack.enter_context(RunningProgram(self._server, self._score, play=self._play))
         self.tester = stack.enter_context(Tester(self._server))
         self.tester.connect()
+        if not self._play:
+            _wait(lambda: self.program.row()["prepared"] >= 1, START_SECONDS, "the instrument does not get ready")
         self._first: Row = {}
         self.begin()
 

@@ -34,6 +34,10 @@ class Bank(Protocol):
     def late(self) -> int:
         """How often something was heard later, or otherwise, than it should because it was not ready."""
 
+    @property
+    def prepared(self) -> float:
+        """Share of the notes whose beginnings are computed, 0-1; for others a hand has to wait a little longer."""
+
     def announce(self, key: int, velocity: float, channel: int = 0, samples: int = 0) -> None:
         """A note will probably begin in so many samples."""
 

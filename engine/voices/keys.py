@@ -89,6 +89,7 @@ TOGETHER = 4
 MOST_MIXED = 1024
 """Samples that are mixed at a time while nothing happens: for each sum Python has its say once for every voice."""
 SILENT = 3e-5  # amplitude, under -90 dB, that ends a voice
+YOUNG = 11_025  # samples in which a note is heard to begin: it is not ended, however soft it is
 MASKED = 0.03  # of the loudest voice's amplitude, -30 dB: a softer one is hardly missed where time is short
 KEPT_ONSETS, MOST_ANNOUNCED = 64, 32
 """Notes that were announced whose beginnings are remembered, and notes that may be announced."""
@@ -142,6 +143,11 @@ class KeysBank:
     def sounding(self) -> int:
         """How many voices sound."""
         return len(self._voices)
+
+    @property
+    def prepared(self) -> float:
+        """Share of the notes whose beginnings are written, 0-1."""
+        return self._prepared.share
 
     def announce(self, key: int, velocity: float, channel: int = 0, samples: int = 0) -> None:
         """A note will probably begin in so many samples: its first frames may be written before it does."""
@@ -207,7 +213,8 @@ class KeysBank:
             return []
         levels = [(self._level(voice), voice) for voice in self._voices if voice.fade is None]
         loudest = max((level for level, _ in levels), default=0.0)
-        masked = sorted((row for row in levels if row[0] < MASKED * loudest), key=lambda row: row[0])
+        masked = [row for row in levels if row[0] < MASKED * loudest and row[1].position > YOUNG]
+        masked.sort(key=lambda row: row[0])
         released = [voice for _, voice in levels if voice.note.release is not None]
         ending = (released or [voice for _, voice in masked])[: -(-len(levels) // 8)]
         for voice in ending:
@@ -292,8 +299,7 @@ class KeysBank:
 
     def _is_late(self, voice: Voice) -> bool:
         """Whether those who look ahead hardly keep up with it."""
-        needed = self._needed(voice, 0)
-        return min(voice.end, voice.made) < needed + LATE_FRAMES
+        return 0 < voice.end < self._needed(voice, 0) + LATE_FRAMES
 
     # --- what the network writes ---
 
@@ -337,11 +343,10 @@ class KeysBank:
         May be called as `look_ahead` may, when that has nothing to do.
         """
         with self._lock:
-            latent = self._latent_of(0)
-            if latent and self._clock < self._turned + SETTLED:
+            if self._turned and self._clock < self._turned + SETTLED:
                 return False
-            heard = self._prepared.missing(latent)
-            if heard is None:
+            heard = self._prepared.missing(self._latent_of(0))
+            if heard is None or heard in self._onsets_busy:
                 return False
             zeros = self._network.zero_states()
             work = [Work(None, None, 0, 0, WINDOWS[0], heard, heard, zeros, heard[0].velocity)]

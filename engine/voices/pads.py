@@ -90,6 +90,11 @@ class PadsBank:
         """Hits that played the pad's latest sound because their own was not ready."""
         return self._sounds.late
 
+    @property
+    def prepared(self) -> float:
+        """All beginnings are kept ready."""
+        return 1.0
+
     def announce(self, key: int, velocity: float, channel: int = 0, samples: int = 0) -> None:
         """A hit will probably come soon: its sound is decoded before others."""
         pad, _ = self._pad_of(key, channel)

@@ -9,7 +9,6 @@ in idle moments, and a key that is pressed waits for no network.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -40,7 +39,7 @@ class Prepared:
         # What is played most comes first.
         self._order = sorted(notes, key=lambda note: abs(note.key - 60) / 44 + abs(note.velocity - 68) / 64)
         self._latent: tuple[float, ...] | None = None
-        self._left: Iterator[Note] = iter(())
+        self._looked = 0  # of them, for these knobs
 
     def __contains__(self, heard: HeardNote) -> bool:
         return heard in self._kept
@@ -69,5 +68,15 @@ class Prepared:
     def missing(self, latent: tuple[float, ...]) -> HeardNote | None:
         """A note that is to be written, where the knobs stand so; None where all are."""
         if latent != self._latent:
-            self._latent, self._left = latent, iter(self._order)
-        return next(((note, latent) for note in self._left if (note, latent) not in self._kept), None)
+            self._latent, self._looked = latent, 0
+        while self._looked < len(self._order):
+            heard = self._order[self._looked], latent
+            if heard not in self._kept:
+                return heard
+            self._looked += 1
+        return None
+
+    @property
+    def share(self) -> float:
+        """Of all notes where the knobs stand, those that are written, 0-1."""
+        return self._looked / len(self._order)

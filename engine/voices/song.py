@@ -128,6 +128,11 @@ class SongBank:
             self._onsets.pop(own, None)
             self._seed, self._left = own, None
 
+    @property
+    def prepared(self) -> float:
+        """All beginnings are kept ready."""
+        return 1.0
+
     def announce(self, key: int, velocity: float, channel: int = 0, samples: int = 0) -> None:
         """A key will probably be pressed soon; all beginnings are kept ready anyway."""
 
