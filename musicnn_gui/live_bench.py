@@ -466,6 +466,9 @@ class RunningProgram(_Started):
         for name in ("CONFIG", "STATE", "DATA", "CACHE"):
             (folder / name).mkdir()
             environment[f"XDG_{name}_HOME"] = str(folder / name)
+        settings = folder / "CONFIG" / "musicnn" / "settings.json"
+        settings.parent.mkdir()
+        settings.write_text(json.dumps({"midi_port": ""}))  # the tester plugs itself into the program's own port
         command = [sys.executable, "-m", "musicnn_gui.cli", "play", "--meters", str(self._meters), *self._arguments]
         with self._errors.open("wb") as errors:
             self._process = subprocess.Popen(
@@ -821,8 +824,8 @@ def _hold(stage: _Stage, count: int, seconds: float) -> Row:
     A piano's notes die away: each key is struck again every AGAIN_SECONDS, in turn, so that none has ended before.
     """
     lowest, tester = max(LOWEST, 48 - count // 2), stage.tester  # low notes sound longest
+    stage.begin()  # takes its time
     frame = tester.soon()
-    stage.begin()
     tester.play((frame + round(0.05 * i * tester.rate), bytes((NOTE_ON, lowest + i, 90))) for i in range(count))
     struck = len(stage.program.rows())
     frame = tester.soon()

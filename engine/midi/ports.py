@@ -11,6 +11,7 @@ import importlib
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -29,6 +30,8 @@ INTERFACES = ("LINUX_ALSA", "UNIX_JACK", "")
 """rtmidi's, the preferred one first; the last is the system's own."""
 POLL_SECONDS = 1.0
 DRIFT = 1e-4  # by which rtmidi's clock and ours may differ
+TWICE_SECONDS, KEPT_EVENTS = 0.01, 64
+"""What comes through both ports within this time is one event; of so many it is known that they have come."""
 QUIET = (64, 123)  # sustain pedal and all notes off: what a port that is gone leaves behind
 
 
@@ -52,6 +55,7 @@ class MidiInput:
         self._wanted = ""
         self._lock = threading.Lock()  # opening and polling; whoever fetches does not wait for it
         self._left_behind: list[Event] = []
+        self._heard: deque[tuple[_Port, Event, float]] = deque(maxlen=KEPT_EVENTS)
         self._stop = threading.Event()
         self._poller: threading.Thread | None = None
 
@@ -99,10 +103,25 @@ class MidiInput:
             events = [(event, now) for event in left]
             for port in (self._virtual, self._port):
                 if port is not None:
-                    events += port.fetch()
+                    events += self._once(port, port.fetch())
             return events
         finally:
             self._lock.release()
+
+    def _once(self, port: _Port, events: list[tuple[Event, float]]) -> list[tuple[Event, float]]:
+        """Without what has come through the other port too: a keyboard may be plugged into both."""
+        new = []
+        for event, moment in events:
+            twins = [
+                one for one in self._heard
+                if one[0] is not port and one[1] == event and abs(one[2] - moment) < TWICE_SECONDS
+            ]  # fmt: skip
+            if twins:
+                self._heard.remove(twins[0])
+            else:
+                self._heard.append((port, event, moment))
+                new.append((event, moment))
+        return new
 
     def ports(self) -> list[str]:
         """Names of the ports that can be listened to, without our own."""

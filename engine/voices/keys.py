@@ -329,7 +329,7 @@ class KeysBank:
         urgent = self._of_onsets(URGENT_ONSET) or self._of_events() or self._of_changes()
         if urgent:
             return urgent
-        for sound, written in (URGENT,) if hurried else (URGENT, SOON):
+        for sound, written in (URGENT, SOON):
             piece = self._of_sound(sound) or self._of_time(written, short=short)
             if piece:
                 return piece
@@ -361,7 +361,7 @@ class KeysBank:
 
     def _idle(self, *, hurried: bool) -> int:
         """Samples in which nothing has to be done for the future, if nothing happens."""
-        sound, written = URGENT if hurried else LATER
+        sound, written = SOON if hurried else LATER
         idle = LONGEST_WAIT // self._model.hop
         for voice in self._voices:
             change, needed = voice.future, self._needed(voice, 0)

@@ -1,6 +1,7 @@
 import pytest
 
-from engine.midi.ports import stable_name
+from engine.midi.events import note_off, note_on
+from engine.midi.ports import MidiInput, stable_name
 
 
 @pytest.mark.parametrize(
@@ -15,3 +16,36 @@ def test_a_port_plugged_in_again_keeps_its_name(before, after):
 def test_two_keyboards_keep_different_names():
     assert stable_name("Keys A MIDI 1 20:0") != stable_name("Keys A MIDI 2 20:1")
     assert stable_name("system:midi_capture_1") != stable_name("system:midi_capture_2")
+
+
+class Cable:
+    """Stands in for an open port, whose times cannot be chosen."""
+
+    def __init__(self):
+        self.events = []
+
+    def fetch(self):
+        events, self.events = self.events, []
+        return events
+
+
+def test_a_keyboard_that_is_plugged_into_both_ports_is_heard_once():
+    midi = MidiInput()
+    midi._virtual, midi._port = ports = Cable(), Cable()
+    for start in (1.0, 1.012, 1.5):  # again and again, sooner than hands can
+        for port, late in zip(ports, (0.003, 0.0), strict=True):
+            port.events = [(note_on(0, 60, 90), start + late), (note_off(0, 60), start + late + 0.001)]
+        assert [event for event, _ in midi.fetch()] == [note_on(0, 60, 90), note_off(0, 60)]
+    ports[0].events = [(note_on(0, 60, 90), 2.0)]
+    assert len(midi.fetch()) == 1
+    ports[1].events = [(note_on(0, 60, 90), 2.001)]  # comes with the next block
+    assert not midi.fetch()
+
+
+def test_two_hands_on_two_keyboards_are_both_heard():
+    midi = MidiInput()
+    midi._virtual, midi._port = ports = Cable(), Cable()
+    ports[0].events, ports[1].events = [(note_on(0, 60, 90), 1.0)], [(note_on(0, 60, 91), 1.0)]
+    assert len(midi.fetch()) == 2
+    ports[0].events, ports[1].events = [(note_on(0, 62, 90), 2.0)], [(note_on(0, 62, 90), 2.1)]
+    assert len(midi.fetch()) == 2
