@@ -66,6 +66,7 @@ Found = TypeVar("Found")
 
 
 PRIORITY = 70  # of a server in real time, below which its clients run
+MOST_PORTS = 128  # of a server, which keeps 0.1 MB for each in a memory that counts as every client's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,7 +390,7 @@ class LiveServer(_Started):
         driver = ["-d", "dummy", "-r", str(self.rate), "-p", str(self.block)]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                ["jackd", "-n", self.name, *priority, *driver],
+                ["jackd", "-n", self.name, "--port-max", str(MOST_PORTS), *priority, *driver],
                 env=environment,
                 stdout=log,
                 stderr=log,

@@ -91,7 +91,7 @@ MOST_MIXED = 1024
 SILENT = 3e-5  # amplitude, under -90 dB, that ends a voice
 YOUNG = 11_025  # samples in which a note is heard to begin: it is not ended, however soft it is
 MASKED = 0.03  # of the loudest voice's amplitude, -30 dB: a softer one is hardly missed where time is short
-KEPT_ONSETS, MOST_ANNOUNCED = 64, 32
+KEPT_ONSETS, MOST_ANNOUNCED = 32, 32
 """Notes that were announced whose beginnings are remembered, and notes that may be announced."""
 SETTLED = 44_100
 """Samples for which the knobs have to rest before first windows are prepared for where they stand."""
