@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -66,8 +66,8 @@ all but the first."""
 URGENT, SOON, LATER = (3, 8), (6, 20), (20, 48)
 """Frames that are made to sound and frames that are written ahead: for all voices so many first, then more, so that a
 rush of notes finds the others far ahead."""
-URGENT_ONSET = 2048
-"""Samples before it from which on a note that is foreseen is urgent: as those are that somebody plays."""
+URGENT_EVENT = 2048
+"""Samples before it from which on an event that is foreseen is urgent: as those are that somebody plays."""
 LEAD = 512
 """Samples from an event that changes a voice's future until it is heard: what the network has for it, 12 ms."""
 JOIN_FRAMES = WINDOWS[-1] // 2
@@ -82,8 +82,6 @@ ONSET_SECONDS = 0.0015
 """For which the renderer waits for a new note's first window in a short block; then the note begins one block later."""
 LATE_FRAMES = 2
 """A voice that is so far ahead only is late: more than that is to be had for nobody's waiting."""
-BRIDGED = 2
-"""So many voices whose long windows nobody has begun in time are helped out with a short one; more make a batch."""
 TOGETHER = 4
 """So many keys that are let go at the same sample, by a pedal mostly, are computed as one batch."""
 MOST_MIXED = 1024
@@ -117,7 +115,10 @@ class KeysBank:
         self._touches: dict[int, Touch] = {}
         self._lock = threading.Lock()
         self._done = threading.Condition(self._lock)
-        self._new_work = threading.Condition(self._lock)
+        self._news = threading.Event()  # for those who look ahead
+        # What has been announced and is expected since somebody looked: the renderer waits for nobody.
+        self._heralds: deque[tuple[int, Onset]] = deque(maxlen=2 * MOST_ANNOUNCED)
+        self._expectations: deque[tuple[Collection[int], int]] = deque()
         self._latents: dict[int, tuple[float, ...]] = {}  # of channels
         self._prepared = Prepared(keys, self._network)
         self._ready: OrderedDict[tuple[Note, int], Work] = OrderedDict()  # onsets that were announced
@@ -152,13 +153,18 @@ class KeysBank:
     def announce(self, key: int, velocity: float, channel: int = 0, samples: int = 0) -> None:
         """A note will probably begin in so many samples: its first frames may be written before it does."""
         onset = Onset(Note(key, velocity), channel, (self._heard(key, velocity), self._latent_of(channel)))
-        with self._lock:
-            if self._ready_onset(onset.note, channel, onset.heard) or onset.heard in self._onsets_busy:
-                return
+        self._heralds.append((self._clock + samples, onset))
+        self._wake()
+
+    def _hear_heralds(self) -> None:
+        """Note what has been announced."""
+        while self._heralds:
+            due, onset = self._heralds.popleft()
+            if self._ready_onset(onset.note, onset.channel, onset.heard) or onset.heard in self._onsets_busy:
+                continue
             others = [entry for entry in self._announced if entry[1] != onset]
             if len(others) < MOST_ANNOUNCED:
-                self._announced = sorted([*others, (self._clock + samples, onset)], key=lambda entry: entry[0])
-                self._wake()
+                self._announced = sorted([*others, (due, onset)], key=lambda entry: entry[0])
 
     def _heard(self, key: int, velocity: float) -> Note:
         return Note(min(max(key, self._keys[0]), self._keys[-1]), heard_velocity(velocity))
@@ -187,15 +193,23 @@ class KeysBank:
 
     def expect(self, numbers: Collection[int], samples: int) -> None:
         """These notes will probably be let go in so many samples: what follows may be computed before they are."""
+        self._expectations.append((numbers, samples))
+        self._wake()
+
+    def _hear_expectations(self) -> None:
+        """Note what is expected."""
+        while self._expectations:
+            self._expect(*self._expectations.popleft())
+
+    def _expect(self, numbers: Collection[int], samples: int) -> None:
         together = len(numbers) >= TOGETHER
-        with self._lock:
-            for voice in self._voices:
-                if voice.number not in numbers or voice.note.release is not None or voice.let_go:
-                    continue
-                change = self._released(voice, voice.position + samples, together)
-                if voice.expected is None or not same_future(voice.expected, change):
-                    voice.expected = change
-                    self._wake()
+        for voice in self._voices:
+            if voice.number not in numbers or voice.note.release is not None or voice.let_go:
+                continue
+            change = self._released(voice, voice.position + samples, together)
+            if voice.expected is None or not same_future(voice.expected, change):
+                voice.expected = change
+                self._wake()
 
     def silence(self, number: int) -> None:
         """End a note within FADE samples."""
@@ -249,6 +263,7 @@ class KeysBank:
         left = samples
         self._renderer = threading.get_ident()
         with self._lock:
+            self._hear_expectations()
             while left or not parts:
                 self._left = (samples if left_in_block is None else left_in_block) - (samples - left)
                 if not self._mix.shape[1]:
@@ -309,7 +324,8 @@ class KeysBank:
         hurried: only what cannot wait. short: leave long windows to another thread, so that what follows from events
         does not wait for one. May be called by any number of threads beside the one that renders.
         """
-        if hurried == self._rest[0] and self._clock < self._rest[1]:
+        news = self._heralds or self._expectations
+        if hurried == self._rest[0] and self._clock < self._rest[1] and not news:
             return False
         self._helped = threading.get_ident() != self._renderer
         with self._lock:
@@ -326,16 +342,20 @@ class KeysBank:
 
     def _next_piece(self, *, hurried: bool, short: bool) -> list[Work] | Sound | None:
         """What to compute next, the most urgent first."""
-        urgent = self._of_onsets(URGENT_ONSET) or self._of_events() or self._of_changes()
-        if urgent:
-            return urgent
+        self._hear_heralds()
+        self._hear_expectations()
+        event = self._of_events(URGENT_EVENT)
+        if event:
+            return event
+        soundless, unwritten = self._soundless(), self._unwritten(short=short)
         for sound, written in (URGENT, SOON):
-            piece = self._of_sound(sound) or self._of_time(written, short=short)
+            piece = self._of_sound(soundless, sound) or self._of_time(unwritten, written)
             if piece:
                 return piece
         if hurried:
             return None
-        return self._of_onsets(LONGEST_WAIT) or self._of_sound(LATER[0]) or self._of_time(LATER[1], short=short) or None
+        event = self._of_events(LONGEST_WAIT)
+        return event or self._of_sound(soundless, LATER[0]) or self._of_time(unwritten, LATER[1]) or None
 
     def prepare_onset(self) -> bool:
         """Write the first window of a note that nobody has played yet; return whether there was one.
@@ -357,7 +377,7 @@ class KeysBank:
     def _wake(self) -> None:
         """Something has happened: there may be something to do for those who look ahead."""
         self._rest = False, 0
-        self._new_work.notify()
+        self._news.set()
 
     def _idle(self, *, hurried: bool) -> int:
         """Samples in which nothing has to be done for the future, if nothing happens."""
@@ -390,9 +410,8 @@ class KeysBank:
 
     def wait_for_events(self, seconds: float) -> None:
         """Until a note is announced or let go, but not longer than so long."""
-        with self._lock:
-            if not self._announced:
-                self._new_work.wait(seconds)
+        self._news.wait(seconds)
+        self._news.clear()
 
     def _of_onsets(self, samples: int) -> list[Work]:
         """The first windows of announced notes that begin within so many samples, as many as fit."""
@@ -400,17 +419,23 @@ class KeysBank:
             return []
         return self._announced_work(self._network.rows(WINDOWS[0]))
 
-    def _of_events(self) -> list[Work]:
-        """Changes that are due soon, to be written."""
+    def _of_events(self, samples: int) -> list[Work] | Sound | None:
+        """What an event within so many samples is followed by."""
+        return self._of_onsets(samples) or self._of_changes(samples) or self._of_changed(samples)
+
+    def _of_changes(self, samples: int) -> list[Work]:
+        """Changes that are due within so many samples, to be written."""
         changing = [
             (voice, change) for voice in self._voices for change in voice.futures
             if not change.windows and not change.busy and 0 < voice.end >= change.border
+            and change.due - voice.position < samples
         ]  # fmt: skip
         changing.sort(key=lambda pair: pair[1].due - pair[0].position)
         return self._changes(changing)
 
-    def _of_time(self, frames: int, *, short: bool) -> list[Work]:
-        """The next windows of the voices that need theirs within so many frames."""
+    def _unwritten(self, *, short: bool) -> list[tuple[int, int, int, Voice, Change | None]]:
+        """Voices whose next window may be written, the one that needs it soonest first: in how many frames, its number,
+        the window's frames, itself, and the change after which the window comes."""
         longest = LONG - 1 if short else WINDOWS[-1]
         coming = []
         for voice in self._voices:
@@ -422,6 +447,10 @@ class KeysBank:
             if end and size <= longest and not (change.busy if change else voice.busy):
                 coming.append((end - self._needed(voice, 0), voice.number, size, voice, change))
         coming.sort(key=lambda one: one[:2])
+        return coming
+
+    def _of_time(self, coming: Sequence[tuple[int, int, int, Voice, Change | None]], frames: int) -> list[Work]:
+        """The next windows of the voices that need theirs within so many frames; see `_unwritten`."""
         if not coming or coming[0][0] >= frames:
             return []
         first = coming[0][2]
@@ -432,42 +461,46 @@ class KeysBank:
             for voice, change in near[: self._network.rows(first)]
         ]
 
-    def _of_changes(self) -> Sound | None:
-        """What a change that is written sounds like at first, of that which is due soonest."""
+    def _of_changed(self, samples: int) -> Sound | None:
+        """What a change that is written sounds like at first, of that which is due soonest, within so many samples."""
         changing = [
             (change.due - voice.position, voice.number, voice, change)
             for voice in self._voices if voice.batch for change in voice.futures
             if change.windows and change.sound is None and not change.making and voice.made >= change.border
         ]  # fmt: skip
-        if not changing:
+        if not changing or min(one[0] for one in changing) >= samples:
             return None
         _, _, voice, change = min(changing, key=lambda one: one[:2])
         change.making, first = True, change.border
         content, touch = change.windows[0].content[first - change.windows[0].first :], self._touch_of(voice.channel)
         return Sound(voice, change, voice.version, first, content, voice.phase(first), touch)
 
-    def _of_sound(self, frames: int) -> Sound | None:
-        """The next piece of the voice that needs it soonest, if within so many frames.
+    def _soundless(self) -> tuple[int, Voice, int] | None:
+        """The voice that needs its next piece soonest, if it is written: in how many frames, itself, and up to where.
 
         After the controllers have moved the render worker makes a few frames first: while they go on moving, more would
         be made in vain.
         """
-        soonest, margin = None, frames
+        soonest = None
         for voice in self._voices:
             if not voice.batch or voice.making:
                 continue
             ahead, end = voice.made - self._needed(voice, 0), voice.end
             if voice.change is not None:
                 end = min(end, self._needed(voice, voice.change.due - voice.position))
-            if ahead < margin and voice.made < end:
-                soonest, margin, last = voice, ahead, end
-        if soonest is None:
+            if voice.made < end and (soonest is None or ahead < soonest[0]):
+                soonest = ahead, voice, end
+        return soonest
+
+    def _of_sound(self, soonest: tuple[int, Voice, int] | None, frames: int) -> Sound | None:
+        """The next piece of the voice that needs it soonest, if within so many frames; see `_soundless`."""
+        if soonest is None or soonest[0] >= frames:
             return None
-        first = soonest.made
-        content = soonest.content(first, min(BATCHES[min(soonest.batch, len(BATCHES) - 1)], last - first))
-        soonest.making = True
-        touch = self._touch_of(soonest.channel)
-        return Sound(soonest, None, soonest.version, first, content, soonest.phase(first), touch)
+        _, voice, end = soonest
+        first, touch = voice.made, self._touch_of(voice.channel)
+        content = voice.content(first, min(BATCHES[min(voice.batch, len(BATCHES) - 1)], end - first))
+        voice.making = True
+        return Sound(voice, None, voice.version, first, content, voice.phase(first), touch)
 
     def _make(self, sound: Sound) -> None:
         """On another thread than the render worker's; in vain where the voice sounds otherwise meanwhile."""
@@ -498,8 +531,8 @@ class KeysBank:
     def _of_onset(self, onset: Onset) -> Work:
         """The first window of a note, and what it sounds like."""
         zeros, written = self._network.zero_states(), self._prepared.get(onset.heard)
-        work = Work(None, None, 0, 0, WINDOWS[0], onset.heard, onset.heard, zeros, onset.note.velocity, written)
-        work.onset, work.touch = onset, self._touch_of(onset.channel)
+        work = Work(None, None, 0, 0, WINDOWS[0], onset.heard, onset.heard, zeros, onset.note.velocity)
+        work.written, work.onset, work.touch = written, onset, self._touch_of(onset.channel)
         return work
 
     def _mark(self, work: Sequence[Work], *, busy: bool) -> None:
@@ -517,16 +550,16 @@ class KeysBank:
             voice.waiting = False
         while missing := self._missing(samples):
             if busy := [voice for voice in missing if voice.busy]:  # sooner done than begun again, mostly
-                late = next((voice for voice in busy if voice.bridged is None), None) if self._helped else None
-                if not self._done.wait(BRIDGE_SECONDS if late else None) and late and late.busy:
-                    self._bridge(late)
+                may_help = self._helped and not any(voice.bridged is not None for voice in busy)
+                if not self._done.wait(BRIDGE_SECONDS if may_help else None) and may_help:
+                    self._bridge([voice for voice in self._missing(samples) if voice.end])
                 continue
             if begun := [voice for voice in missing if not voice.end]:
                 self._begin(begun)
                 continue
             size = window_size(missing[0])
-            if self._helped and size >= LONG and len(missing) <= BRIDGED:
-                self._bridge(missing[0])
+            if self._helped and (size >= LONG or len(missing) > 1):
+                self._bridge(missing)
                 continue
             batch = [voice for voice in missing if window_size(voice) == size]
             batch += [
@@ -558,6 +591,7 @@ class KeysBank:
                 missing.append(voice)
         if not missing:
             return
+        self._hear_heralds()
         rows = self._network.rows(WINDOWS[0])
         onsets = {(voice.heard, voice.latent): voice for voice in missing}
         work = []
@@ -596,16 +630,19 @@ class KeysBank:
         """Frames that begin before the samples end."""
         return -(-(voice.position + samples + self._model.length) // self._model.hop) - 1
 
-    def _bridge(self, voice: Voice) -> None:
-        """Write a short window for a voice whose long one is late. A little of what lies ahead goes unheard of by the
-        frames before it; the long window goes on after it, when it is there."""
-        states, schedule = voice.states, voice.schedule
-        heard = voice.heard, voice.latent
-        velocity = voice.note.velocity
-        self._write([Work(voice, None, voice.end, voice.end, BRIDGE, heard, heard, states, velocity)])
-        voice.schedule = schedule
-        voice.bridged = states if voice.busy and voice.states is not states else None
-        self.late += 1
+    def _bridge(self, voices: Sequence[Voice]) -> None:
+        """Write short windows for voices whose own are late. A little of what lies ahead goes unheard of by the frames
+        before it; the long window goes on after it, when it is there."""
+        voices = voices[: self._network.rows(BRIDGE, together=len(voices) > 1)]
+        before = [(voice.states, voice.schedule) for voice in voices]
+        work = [self._extended(voice) for voice in voices]
+        for one in work:
+            one.size, one.together = BRIDGE, len(voices) > 1
+        self._write(work)
+        for voice, (states, schedule) in zip(voices, before, strict=True):
+            voice.schedule = schedule
+            voice.bridged = states if voice.busy and voice.states is not states else None
+            self.late += 1
 
     def _begun(self, voice: Voice) -> int:
         """Frames that have been heard, or a part of them."""
@@ -625,7 +662,9 @@ class KeysBank:
         """The next window of a change that has begun."""
         last, heard = change.windows[-1], (change.heard, change.latent)
         size, velocity = size_of(change.schedule), voice.note.velocity
-        return Work(voice, change, last.end, last.end, size, heard, heard, last.states[-1], velocity)
+        return Work(
+            voice, change, last.end, last.end, size, heard, heard, last.states[-1], velocity, together=change.together
+        )
 
     def _changed(self, voice: Voice, change: Change) -> Work:
         """The first window of a voice's change, whose border has been written."""
@@ -635,7 +674,10 @@ class KeysBank:
             chunk = (change.border - window.first) // CHUNK
             first, states = window.first + chunk * CHUNK, window.states[chunk]
         before, heard = (voice.heard, voice.latent), (change.heard, change.latent)
-        return Work(voice, change, first, change.border, WINDOWS[CHANGED], before, heard, states, voice.note.velocity)
+        velocity, size = voice.note.velocity, WINDOWS[CHANGED]
+        return Work(
+            voice, change, first, change.border, size, before, heard, states, velocity, together=change.together
+        )
 
     def _write(self, work: Sequence[Work]) -> None:
         """Called with the lock held, which is let go while the network runs."""
@@ -659,7 +701,7 @@ class KeysBank:
                 inputs = np.concatenate([model.inputs(one.before[0], one.first, led, one.before[1]), inputs])
             frames.append(inputs)
         if unwritten:
-            together, states = bool(work[0].change and work[0].change.together), [one.states for one in unwritten]
+            together, states = work[0].together, [one.states for one in unwritten]
             for one, written in zip(
                 unwritten, self._network.window(frames, size, states, together=together), strict=True
             ):
@@ -826,7 +868,8 @@ class KeysBank:
     def _make_piece(self, voice: Voice) -> None:
         """Sound of the next frames: few after a change, more while nothing happens."""
         first = voice.made
-        content = voice.content(first, BATCHES[min(voice.batch, len(BATCHES) - 1)])
+        batch = 0 if self._helped else min(voice.batch, len(BATCHES) - 1)
+        content = voice.content(first, BATCHES[batch])
         voice.pieces.append(self._piece(content, first, voice.note, voice.phase(first), self._touch_of(voice.channel)))
         voice.batch += 1
         self._rest = False, 0

@@ -181,6 +181,7 @@ class Work:
     heard: tuple[Note, tuple[float, ...]]
     states: Flat
     velocity: float  # as it sounds
+    together: bool = False  # in a batch although it is short
     written: Written | None = None
     window: Window | None = None
     onset: Onset | None = None
