@@ -66,6 +66,7 @@ all but the first."""
 URGENT, SOON, LATER = (3, 8), (6, 20), (20, 48)
 """Frames that are made to sound and frames that are written ahead: for all voices so many first, then more, so that a
 rush of notes finds the others far ahead."""
+MANY = 4  # long windows that are written at once far ahead: a batch of eight takes hardly longer than one
 URGENT_EVENT = 2048
 """Samples before it from which on an event that is foreseen is urgent: as those are that somebody plays."""
 LEAD = 512
@@ -355,7 +356,7 @@ class KeysBank:
         if hurried:
             return None
         event = self._of_events(LONGEST_WAIT)
-        return event or self._of_sound(soundless, LATER[0]) or self._of_time(unwritten, LATER[1]) or None
+        return event or self._of_sound(soundless, LATER[0]) or self._of_time(unwritten, LATER[1], MANY) or None
 
     def prepare_onset(self) -> bool:
         """Write the first window of a note that nobody has played yet; return whether there was one.
@@ -449,13 +450,20 @@ class KeysBank:
         coming.sort(key=lambda one: one[:2])
         return coming
 
-    def _of_time(self, coming: Sequence[tuple[int, int, int, Voice, Change | None]], frames: int) -> list[Work]:
-        """The next windows of the voices that need theirs within so many frames; see `_unwritten`."""
+    def _of_time(
+        self, coming: Sequence[tuple[int, int, int, Voice, Change | None]], frames: int, least: int = 1
+    ) -> list[Work]:
+        """The next windows of the voices that need theirs within so many frames; see `_unwritten`.
+
+        least: how many long ones are worth a batch.
+        """
         if not coming or coming[0][0] >= frames:
             return []
         first = coming[0][2]
         near = [(voice, change) for ahead, _, size, voice, change in coming
                 if ahead < frames + JOIN_FRAMES and size == first]  # fmt: skip
+        if first >= LONG and len(near) < least:
+            return []  # others will join; meanwhile an event finds nobody busy for 15 ms
         return [
             self._followed(voice, change) if change else self._extended(voice)
             for voice, change in near[: self._network.rows(first)]
