@@ -37,8 +37,8 @@ os.environ.setdefault("JACK_NO_START_SERVER", "1")
 
 CHANNELS = 2
 AHEAD = {64: 4, 128: 2, 256: 4, 512: 2, 1024: 2}
-"""Blocks that the ring holds: over 10 ms. A new note's first frames take the network 4 to 6 ms, and now and then the
-system keeps a thread waiting for as long."""
+"""Blocks that the ring holds: 5 ms for those who choose short blocks, to be quick; 21 ms otherwise, to be safe: now and
+then a system keeps a thread waiting for 10 ms."""
 BLOCK_SIZES = tuple(AHEAD)
 CLOSE_SECONDS = 2.0
 SWITCH_INTERVAL = 0.0001  # seconds after which a busy Python thread must let the worker in

@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 from engine.midi.events import bend, control, knob, note_off, note_on
 from engine.synth import Synth
 from engine.voices.keys import SILENT, KeysBank
-from engine.voices.voice import FADE
+from engine.voices.voice import BRIDGE, FADE
 from tests.engine.test_timbres import make_instrument
 
 BLOCK = 256
@@ -181,3 +183,70 @@ def test_a_touch_of_one_channel_leaves_the_others_alone(fading):
 
     assert np.abs(second(2)).max() > 0.01
     assert not second(1)[:, 500:].any()
+
+
+def in_another_thread(call):
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+
+
+def test_a_voice_whose_long_window_is_late_is_helped_out_with_short_ones(piano):
+    """The thread that looks ahead is stuck: nobody waits for it, and what is heard is nearly the same."""
+    bank, alone = (KeysBank(piano.model, piano.keys, live=live) for live in (True, False))
+    for one in (bank, alone):
+        one.start(0, 60, 90.0)
+    in_another_thread(bank.look_ahead)
+    heard, wanted = (np.concatenate([one.render(BLOCK)[0] for _ in range(200)], axis=1) for one in (bank, alone))
+    assert bank.late >= 10  # a window of 32 frames lasts for 32 blocks
+    assert alone.late == 0
+    error = np.sum((heard - wanted) ** 2) / np.sum(wanted**2)
+    assert 10 * np.log10(error + 1e-12) < -30
+
+
+def test_what_a_stuck_thread_hands_in_late_is_still_used(piano):
+    bank = KeysBank(piano.model, piano.keys, live=True)
+    bank.start(0, 60, 90.0)
+    in_another_thread(bank.look_ahead)
+    voice = bank._voices[0]
+    bank.render(BLOCK)
+    work = [bank._extended(voice)]  # begun by the other thread, and not handed in
+    bank._mark(work, busy=True)
+    end = voice.end
+    while voice.end == end:
+        bank.render(BLOCK)
+    assert voice.end == end + BRIDGE and voice.bridged is work[0].states
+    in_another_thread(lambda: bank._look_at(work))
+    assert voice.end == end + work[0].size and voice.bridged is None and not voice.busy
+    assert np.isfinite(bank.render(20 * BLOCK)[0]).all()
+
+
+def test_in_short_blocks_a_note_that_is_not_ready_begins_later_as_a_whole(tiny):
+    bank, other = (KeysBank(tiny.model, tiny.keys, live=True) for _ in range(2))
+    bank.patient = False
+    bank.start(0, 60, 90.0)
+    voice = bank._voices[0]
+    onset = voice.heard, voice.latent
+    bank._onsets_busy.add(onset)  # another thread writes it
+    assert not bank.render(128)[0].any()
+    assert (voice.position, bank.late) == (0, 1)
+    bank._onsets_busy.discard(onset)
+    other.start(0, 60, 90.0)
+    assert np.allclose(bank.render(2000)[0], other.render(2000)[0], atol=1e-6)
+    assert bank.late == 1
+
+
+def test_notes_are_shed_only_where_the_network_is_late(tiny):
+    bank = KeysBank(tiny.model, tiny.keys, live=True)
+    for number in range(16):
+        bank.start(number, 40 + number, 100.0)
+    bank.render(1000)
+    for number in range(12):
+        bank.release(number)
+    bank.render(1000)
+    in_another_thread(lambda: [bank.look_ahead() for _ in range(500)])
+    assert bank.shed() == []
+    while not any(bank._is_late(voice) for voice in bank._voices):
+        bank.render(64)
+    assert bank.shed() == [0, 1]  # an eighth of them, the oldest released ones first
+    assert {voice.number for voice in bank._voices if voice.fade is not None} == {0, 1}

@@ -1,0 +1,259 @@
+"""What is computed before it is needed, and in which order: the future of the voices of one keyed instrument.
+
+Any thread may call `look_ahead` beside the one that renders: it takes the lock only to choose the work and to hand in
+its results; the network runs without it. See `engine.voices.keys` for the whole.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Sequence
+
+from engine.codec import Note
+from engine.networks.playing import LONG
+from engine.voices.voice import WINDOWS, Change, Onset, Sound, Voice, Work, same_future, size_of
+from engine.voices.writing import JOIN_FRAMES, Writing
+
+BATCHES = (4, 16, 32)
+"""Frames that are made to sound at a time after the controllers have moved; the last size goes on. `look_ahead` makes
+all but the first."""
+URGENT, SOON, LATER = (3, 8), (6, 20), (20, 48)
+"""Frames that are made to sound and frames that are written ahead: for all voices so many first, then more, so that a
+rush of notes finds the others far ahead."""
+MANY = 4  # long windows that are written at once far ahead: a batch of eight takes hardly longer than one
+URGENT_EVENT = 2048
+"""Samples before it from which on an event that is foreseen is urgent: as those are that somebody plays."""
+TOGETHER = 4
+"""So many keys that are let go at the same sample, by a pedal mostly, are computed as one batch."""
+SETTLED = 44_100
+"""Samples for which the knobs have to rest before first windows are prepared for where they stand."""
+LONGEST_WAIT = 1 << 30  # samples, when nothing is waited for
+
+
+class LookingAhead(Writing):
+    """Voices, whose future may be computed while they play the present."""
+
+    def announce(self, key: int, velocity: float, channel: int = 0, samples: int = 0) -> None:
+        """A note will probably begin in so many samples: its first frames may be written before it does."""
+        onset = Onset(Note(key, velocity), channel, (self._heard(key, velocity), self._latent_of(channel)))
+        self._heralds.append((self._clock + samples, onset))
+        self._wake()
+
+    def expect(self, numbers: Collection[int], samples: int) -> None:
+        """These notes will probably be let go in so many samples: what follows may be computed before they are."""
+        self._expectations.append((numbers, samples))
+        self._wake()
+
+    def _hear_expectations(self) -> None:
+        """Note what is expected."""
+        while self._expectations:
+            self._expect(*self._expectations.popleft())
+
+    def _expect(self, numbers: Collection[int], samples: int) -> None:
+        together = len(numbers) >= TOGETHER
+        for voice in self._voices:
+            if voice.number not in numbers or voice.note.release is not None or voice.let_go:
+                continue
+            change = self._released(voice, voice.position + samples, together)
+            if voice.expected is None or not same_future(voice.expected, change):
+                voice.expected = change
+                self._wake()
+
+    def look_ahead(self, *, hurried: bool = False, short: bool = False) -> bool:
+        """Have something computed that will be needed soon; return whether there was anything.
+
+        hurried: only what cannot wait. short: leave long windows to another thread, so that what follows from events
+        does not wait for one. May be called by any number of threads beside the one that renders.
+        """
+        news = self._heralds or self._expectations
+        if hurried == self._rest[0] and self._clock < self._rest[1] and not news:
+            return False
+        self._helped = threading.get_ident() != self._renderer
+        with self._lock:
+            piece = self._next_piece(hurried=hurried, short=short)
+            if piece is None and not short:
+                self._rest = hurried, self._clock + self._idle(hurried=hurried)
+            elif isinstance(piece, list):
+                self._mark(piece, busy=True)
+        if isinstance(piece, list):
+            self._look_at(piece)
+        elif piece is not None:
+            self._make(piece)
+        return piece is not None
+
+    def _next_piece(self, *, hurried: bool, short: bool) -> list[Work] | Sound | None:
+        """What to compute next, the most urgent first."""
+        self._hear_heralds()
+        self._hear_expectations()
+        event = self._of_events(URGENT_EVENT)
+        if event:
+            return event
+        soundless, unwritten = self._soundless(), self._unwritten(short=short)
+        for sound, written in (URGENT, SOON):
+            piece = self._of_sound(soundless, sound) or self._of_time(unwritten, written)
+            if piece:
+                return piece
+        if hurried:
+            return None
+        event = self._of_events(LONGEST_WAIT)
+        return event or self._of_sound(soundless, LATER[0]) or self._of_time(unwritten, LATER[1], MANY) or None
+
+    def _idle(self, *, hurried: bool) -> int:
+        """Samples in which nothing has to be done for the future, if nothing happens."""
+        sound, written = SOON if hurried else LATER
+        idle = LONGEST_WAIT // self._model.hop
+        for voice in self._voices:
+            change, needed = voice.future, self._needed(voice, 0)
+            end = min(voice.end, change.windows[-1].end) if change else voice.end
+            idle = min(idle, end - needed - written, voice.made - needed - sound)
+        return max(
+            0, min(idle * self._model.hop, self._announced[0][0] - self._clock if self._announced else LONGEST_WAIT)
+        )
+
+    def prepare_onset(self) -> bool:
+        """Write the first window of a note that nobody has played yet; return whether there was one.
+
+        May be called as `look_ahead` may, when that has nothing to do.
+        """
+        with self._lock:
+            if self._turned is not None and self._clock < self._turned + SETTLED:
+                return False
+            heard = self._prepared.missing(self._latent_of(0))
+            if heard is None or heard in self._onsets_busy:
+                return False
+            zeros = self._network.zero_states()
+            work = [Work(None, None, 0, 0, WINDOWS[0], heard, heard, zeros, heard[0].velocity)]
+            self._mark(work, busy=True)
+        self._look_at(work)
+        return True
+
+    def wait_for_events(self, seconds: float) -> None:
+        """Until a note is announced or let go, but not longer than so long."""
+        self._news.wait(seconds)
+        self._news.clear()
+
+    def _look_at(self, work: Sequence[Work]) -> None:
+        try:
+            self._calculate(work)
+        finally:
+            with self._lock:
+                self._mark(work, busy=False)
+                self._take(work)
+                self._done.notify_all()
+
+    def _make(self, sound: Sound) -> None:
+        """On another thread than the render worker's; in vain where the voice sounds otherwise meanwhile."""
+        voice, change, piece = sound.voice, sound.change, None
+        try:
+            piece = self._piece(sound.content, sound.first, voice.note, sound.phase, sound.touch)
+        finally:
+            with self._lock:
+                if change is None:
+                    voice.making = False
+                else:
+                    change.making = False
+                if piece is not None and voice.version == sound.version:
+                    if change is not None:
+                        change.sound = piece
+                    elif voice.made == sound.first:
+                        voice.pieces.append(piece)
+                        voice.batch += 1
+                self._rest = False, 0
+
+    # --- what there is to do ---
+
+    def _of_events(self, samples: int) -> list[Work] | Sound | None:
+        """What an event within so many samples is followed by."""
+        return self._of_onsets(samples) or self._of_changes(samples) or self._of_changed(samples)
+
+    def _of_onsets(self, samples: int) -> list[Work]:
+        """The first windows of announced notes that begin within so many samples, as many as fit."""
+        if not self._announced or self._announced[0][0] - self._clock >= samples:
+            return []
+        return self._announced_work(self._network.rows(WINDOWS[0]))
+
+    def _of_changes(self, samples: int) -> list[Work]:
+        """Changes that are due within so many samples, to be written."""
+        changing = [
+            (voice, change) for voice in self._voices for change in voice.futures
+            if not change.windows and not change.busy and 0 < voice.end >= change.border
+            and change.due - voice.position < samples
+        ]  # fmt: skip
+        changing.sort(key=lambda pair: pair[1].due - pair[0].position)
+        return self._changes(changing)
+
+    def _of_changed(self, samples: int) -> Sound | None:
+        """What a change that is written sounds like at first, of that which is due soonest, within so many samples."""
+        changing = [
+            (change.due - voice.position, voice.number, voice, change)
+            for voice in self._voices if voice.batch for change in voice.futures
+            if change.windows and change.sound is None and not change.making and voice.made >= change.border
+        ]  # fmt: skip
+        if not changing or min(one[0] for one in changing) >= samples:
+            return None
+        _, _, voice, change = min(changing, key=lambda one: one[:2])
+        change.making, first = True, change.border
+        content, touch = change.windows[0].content[first - change.windows[0].first :], self._touch_of(voice.channel)
+        return Sound(voice, change, voice.version, first, content, voice.phase(first), touch)
+
+    def _unwritten(self, *, short: bool) -> list[tuple[int, int, int, Voice, Change | None]]:
+        """Voices whose next window may be written, the one that needs it soonest first: in how many frames, its number,
+        the window's frames, itself, and the change after which the window comes."""
+        longest = LONG - 1 if short else WINDOWS[-1]
+        coming = []
+        for voice in self._voices:
+            change = voice.future
+            if change and voice.end < self._needed(voice, change.due - voice.position):
+                change = None  # the present is heard until then
+            end = change.windows[-1].end if change else voice.end
+            size = size_of(change.schedule if change else voice.schedule)
+            if end and size <= longest and not (change.busy if change else voice.busy):
+                coming.append((end - self._needed(voice, 0), voice.number, size, voice, change))
+        coming.sort(key=lambda one: one[:2])
+        return coming
+
+    def _of_time(
+        self, coming: Sequence[tuple[int, int, int, Voice, Change | None]], frames: int, least: int = 1
+    ) -> list[Work]:
+        """The next windows of the voices that need theirs within so many frames; see `_unwritten`.
+
+        least: how many long ones are worth a batch.
+        """
+        if not coming or coming[0][0] >= frames:
+            return []
+        first = coming[0][2]
+        near = [(voice, change) for ahead, _, size, voice, change in coming
+                if ahead < frames + JOIN_FRAMES and size == first]  # fmt: skip
+        if first >= LONG and len(near) < least:
+            return []  # others will join; meanwhile an event finds nobody busy for 15 ms
+        return [
+            self._followed(voice, change) if change else self._extended(voice)
+            for voice, change in near[: self._network.rows(first)]
+        ]
+
+    def _soundless(self) -> tuple[int, Voice, int] | None:
+        """The voice that needs its next piece soonest, if it is written: in how many frames, itself, and up to where.
+
+        After the controllers have moved the render worker makes a few frames first: while they go on moving, more would
+        be made in vain.
+        """
+        soonest = None
+        for voice in self._voices:
+            if not voice.batch or voice.making:
+                continue
+            ahead, end = voice.made - self._needed(voice, 0), voice.end
+            if voice.change is not None:
+                end = min(end, self._needed(voice, voice.change.due - voice.position))
+            if voice.made < end and (soonest is None or ahead < soonest[0]):
+                soonest = ahead, voice, end
+        return soonest
+
+    def _of_sound(self, soonest: tuple[int, Voice, int] | None, frames: int) -> Sound | None:
+        """The next piece of the voice that needs it soonest, if within so many frames; see `_soundless`."""
+        if soonest is None or soonest[0] >= frames:
+            return None
+        _, voice, end = soonest
+        first, touch = voice.made, self._touch_of(voice.channel)
+        content = voice.content(first, min(BATCHES[min(voice.batch, len(BATCHES) - 1)], end - first))
+        voice.making = True
+        return Sound(voice, None, voice.version, first, content, voice.phase(first), touch)

@@ -1,0 +1,356 @@
+"""What the network writes for the voices of one keyed instrument: windows, one after the other.
+
+Most of it is called with the lock held, which is let go while the network runs. See `engine.voices.keys` for the whole.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from engine.codec import Note
+from engine.networks.playing import CHUNK, LONG, PlayingNetwork, Written
+from engine.voices.models import UNTOUCHED, Content, KeysModel, Touch
+from engine.voices.piece import Phase, Piece
+from engine.voices.prepared import Prepared, heard_velocity
+from engine.voices.voice import BRIDGE, CHANGED, WINDOWS, Change, Onset, Voice, Window, Work, size_of, window_size
+
+LEAD = 512
+"""Samples from an event that changes a voice's future until it is heard: what the network has for it, 12 ms."""
+JOIN_FRAMES = WINDOWS[-1] // 2
+"""A voice that needs its next window within so many frames joins a batch: the same frames, only earlier."""
+MOST_LATE = 2048
+"""Samples for which a change is put off at most that is not ready in time."""
+BRIDGE_SECONDS = 0.003
+"""For which the renderer waits for a window that another thread has begun: a long one takes up to 15 ms."""
+ONSET_SECONDS = 0.0015
+"""For which the renderer waits for a new note's first window in a short block; then the note begins one block later."""
+KEPT_ONSETS, MOST_ANNOUNCED = 32, 32
+"""Notes that were announced whose beginnings are remembered, and notes that may be announced."""
+
+
+class Writing:
+    """Voices, and what has been written for them."""
+
+    def __init__(
+        self, model: KeysModel, keys: range, polyphony: int = 64, *, live: bool = False, exact: bool = False
+    ) -> None:
+        """`keys`: those that the network knows; others borrow the nearest one's spectrum.
+
+        live: `look_ahead` is called in idle moments, so `render` does only what cannot wait.
+        exact: the network computes in float32 on every machine.
+        """
+        self._join = 0 if live else JOIN_FRAMES
+        self._model, self._keys, self.polyphony = model, keys, polyphony
+        self._network = PlayingNetwork(model.network, exact=True) if exact else model.playing
+        self._voices: list[Voice] = []
+        self._touches: dict[int, Touch] = {}
+        self._lock = threading.Lock()
+        self._done = threading.Condition(self._lock)
+        self._news = threading.Event()  # for those who look ahead
+        # What has been announced and is expected since somebody looked: the renderer waits for nobody.
+        self._heralds: deque[tuple[int, Onset]] = deque(maxlen=2 * MOST_ANNOUNCED)
+        self._expectations: deque[tuple[Collection[int], int]] = deque()
+        self._latents: dict[int, tuple[float, ...]] = {}  # of channels
+        self._prepared = Prepared(keys, self._network)
+        self._ready: OrderedDict[tuple[Note, int], Work] = OrderedDict()  # onsets that were announced
+        self._announced: list[tuple[int, Onset]] = []  # with the samples on the clock when they are due, in order
+        self._clock = 0  # samples rendered
+        self._mix = np.zeros((2, 0), np.float32)  # all voices, from the next sample on, as long as nothing happens
+        self._eager = 0  # samples to be mixed at a time
+        self._rest = False, 0  # hurried or not: there is nothing to do before this sample, unless something happens
+        self._kept = model.length + LEAD + MOST_LATE  # samples that a change may go back
+        self._turned: int | None = None  # when a knob that the network hears has moved
+        self._left = 0  # samples of the block that are still to be rendered
+        self._helped, self._renderer = False, 0  # does another thread look ahead of the one that renders?
+        self.patient = True
+        """Whether there is time to wait for a change that another thread computes; else it is put off."""
+        self.late = 0
+        """Changes and notes that were put off, and windows that were bridged, because they were not ready."""
+        self._onsets_busy: set[tuple[Note, tuple[float, ...]]] = set()
+
+    @property
+    def sounding(self) -> int:
+        """How many voices sound."""
+        return len(self._voices)
+
+    @property
+    def prepared(self) -> float:
+        """Share of the notes whose beginnings are written, 0-1."""
+        return self._prepared.share
+
+    def _needed(self, voice: Voice, samples: int) -> int:
+        """Frames that begin before the samples end."""
+        return -(-(voice.position + samples + self._model.length) // self._model.hop) - 1
+
+    def _begun(self, voice: Voice) -> int:
+        """Frames that have been heard, or a part of them."""
+        return self._needed(voice, 0) if voice.position else 0
+
+    def _sounding_for(self, voice: Voice) -> int:
+        """Samples until the first frame begins that has no sound yet."""
+        return (voice.made + 1) * self._model.hop - self._model.length - voice.position
+
+    def _heard(self, key: int, velocity: float) -> Note:
+        return Note(min(max(key, self._keys[0]), self._keys[-1]), heard_velocity(velocity))
+
+    def _touch_of(self, channel: int) -> Touch:
+        return self._touches.get(channel, UNTOUCHED)
+
+    def _latent_of(self, channel: int) -> tuple[float, ...]:
+        """What the network hears of a channel's knobs."""
+        if channel not in self._latents:
+            self._latents[channel] = self._model.latent(self._touch_of(channel))
+        return self._latents[channel]
+
+    def _wake(self) -> None:
+        """Something has happened: there may be something to do for those who look ahead."""
+        self._rest = False, 0
+        self._news.set()
+
+    def _piece(self, content: Content, first: int, note: Note, phase: Phase, touch: Touch) -> Piece:
+        """What frames first, first + 1, ... sound like under a touch."""
+        touch = replace(touch, semitones=np.repeat(touch.semitones, len(content)))
+        stretches, phases = self._model.stretches(content, first, note, phase, touch)
+        return Piece.of(first, stretches, phases, self._model.hop)
+
+    def _released(self, voice: Voice, sample: int, together: bool) -> Change:
+        """What follows for a voice that is let go at a sample."""
+        border = self._model.codec.first_frame_of(sample)
+        return Change(sample + LEAD, border, replace(voice.heard, release=sample), voice.latent, together)
+
+    # --- windows that cannot wait ---
+
+    def _compute(self, samples: int) -> None:
+        """Have the network write every frame that the next samples need, voices of a size in one batch."""
+        for voice in self._voices:
+            voice.waiting = False
+        while missing := self._missing(samples):
+            if busy := [voice for voice in missing if voice.busy]:  # sooner done than begun again, mostly
+                may_help = self._helped and not any(voice.bridged is not None for voice in busy)
+                if not self._done.wait(BRIDGE_SECONDS if may_help else None) and may_help:
+                    self._bridge([voice for voice in self._missing(samples) if voice.end])
+                continue
+            if begun := [voice for voice in missing if not voice.end]:
+                self._begin(begun)
+                continue
+            size = window_size(missing[0])
+            if self._helped and (size >= LONG or len(missing) > 1):
+                self._bridge(missing)
+                continue
+            batch = [voice for voice in missing if window_size(voice) == size]
+            batch += [
+                voice for voice in self._voices
+                if voice not in batch and not voice.busy and voice.end and window_size(voice) == size
+                and voice.end < self._needed(voice, samples) + self._join
+            ]  # fmt: skip
+            self._write([self._extended(voice) for voice in batch[: self._network.rows(size)]])
+
+    def _missing(self, samples: int) -> list[Voice]:
+        """Voices that need frames that are not written."""
+        return [voice for voice in self._voices if not voice.waiting and voice.end < self._needed(voice, samples)]
+
+    def _begin(self, voices: Sequence[Voice]) -> None:
+        """First windows: those that are written already, else a batch in which announced notes take the free rows."""
+        missing, until = [], time.perf_counter() + ONSET_SECONDS
+        for voice in voices:
+            heard = voice.heard, voice.latent
+            while heard in self._onsets_busy and heard not in self._prepared and not voice.waiting:
+                left = None if self.patient or voice.waited else until - time.perf_counter()
+                if left is None or left > 0:
+                    self._done.wait(left)
+                else:
+                    voice.waiting = True
+            if voice.waiting:
+                voice.waited = True
+                self.late += 1
+            elif not self._begin_with(voice):
+                missing.append(voice)
+        if not missing:
+            return
+        self._hear_heralds()
+        rows = self._network.rows(WINDOWS[0])
+        onsets = {(voice.heard, voice.latent): voice for voice in missing}
+        work = []
+        for heard, voice in list(onsets.items())[:rows]:
+            self._announced = [entry for entry in self._announced if entry[1].heard != heard]
+            work.append(self._of_onset(Onset(voice.note, voice.channel, heard)))
+        self._write([*work, *self._announced_work(rows - len(work))])
+
+    def _begin_with(self, voice: Voice) -> bool:
+        """Begin with a window that is written already; return whether it is."""
+        heard = voice.heard, voice.latent
+        ready = self._ready_onset(voice.note, voice.channel, heard)
+        if ready is not None and ready.window is not None and ready.piece is not None:
+            self._append(voice, ready.window)
+            voice.pieces, voice.batch = [ready.piece], 1
+            return True
+        written = self._prepared.get(heard)
+        if written is not None:
+            self._append(voice, self._window(0, 0, written, heard, voice.note.velocity))
+        return written is not None
+
+    def _hear_heralds(self) -> None:
+        """Note what has been announced."""
+        while self._heralds:
+            due, onset = self._heralds.popleft()
+            if self._ready_onset(onset.note, onset.channel, onset.heard) or onset.heard in self._onsets_busy:
+                continue
+            others = [entry for entry in self._announced if entry[1] != onset]
+            if len(others) < MOST_ANNOUNCED:
+                self._announced = sorted([*others, (due, onset)], key=lambda entry: entry[0])
+
+    def _bridge(self, voices: Sequence[Voice]) -> None:
+        """Write short windows for voices whose own are late. A little of what lies ahead goes unheard of by the frames
+        before it; the long window goes on after it, when it is there."""
+        voices = voices[: self._network.rows(BRIDGE, together=len(voices) > 1)]
+        before = [(voice.states, voice.schedule) for voice in voices]
+        work = [self._extended(voice) for voice in voices]
+        for one in work:
+            one.size, one.together = BRIDGE, len(voices) > 1
+        self._write(work)
+        for voice, (states, schedule) in zip(voices, before, strict=True):
+            voice.schedule = schedule
+            voice.bridged = states if voice.busy and voice.states is not states else None
+            self.late += 1
+
+    def _of_onset(self, onset: Onset) -> Work:
+        """The first window of a note, and what it sounds like."""
+        zeros, written = self._network.zero_states(), self._prepared.get(onset.heard)
+        work = Work(None, None, 0, 0, WINDOWS[0], onset.heard, onset.heard, zeros, onset.note.velocity)
+        work.written, work.onset, work.touch = written, onset, self._touch_of(onset.channel)
+        return work
+
+    def _announced_work(self, rows: int) -> list[Work]:
+        """The first windows of as many announced notes as fit."""
+        work: list[Work] = []
+        while self._announced and len(work) < rows:
+            work.append(self._of_onset(self._announced.pop(0)[1]))
+        return work
+
+    def _ready_onset(self, note: Note, channel: int, heard: tuple[Note, tuple[float, ...]]) -> Work | None:
+        """A note that was announced, if it is written and would sound so now."""
+        work = self._ready.get((note, channel))
+        return work if work is not None and work.touch is self._touch_of(channel) and work.heard == heard else None
+
+    # --- work for the network ---
+
+    def _extended(self, voice: Voice) -> Work:
+        """The next window of a voice's present future."""
+        heard = voice.heard, voice.latent
+        velocity = voice.note.velocity
+        return Work(voice, None, voice.end, voice.end, window_size(voice), heard, heard, voice.states, velocity)
+
+    def _followed(self, voice: Voice, change: Change) -> Work:
+        """The next window of a change that has begun."""
+        last, heard = change.windows[-1], (change.heard, change.latent)
+        size, velocity = size_of(change.schedule), voice.note.velocity
+        return Work(
+            voice, change, last.end, last.end, size, heard, heard, last.states[-1], velocity, together=change.together
+        )
+
+    def _changed(self, voice: Voice, change: Change) -> Work:
+        """The first window of a voice's change, whose border has been written."""
+        first, states = change.border, voice.states
+        if change.border < voice.end:
+            window = next(w for w in voice.windows if w.begin <= change.border < w.end)
+            chunk = (change.border - window.first) // CHUNK
+            first, states = window.first + chunk * CHUNK, window.states[chunk]
+        before, heard = (voice.heard, voice.latent), (change.heard, change.latent)
+        velocity, size = voice.note.velocity, WINDOWS[CHANGED]
+        return Work(
+            voice, change, first, change.border, size, before, heard, states, velocity, together=change.together
+        )
+
+    def _changes(self, changing: Sequence[tuple[Voice, Change]]) -> list[Work]:
+        """Work for the first of these changes, and for as many more as are computed with it."""
+        if not changing:
+            return []
+        together = changing[0][1].together
+        fitting = [pair for pair in changing if pair[1].together == together]
+        return [self._changed(*pair) for pair in fitting[: self._network.rows(WINDOWS[CHANGED], together=together)]]
+
+    def _mark(self, work: Sequence[Work], *, busy: bool) -> None:
+        for one in work:
+            if one.voice is None:
+                (self._onsets_busy.add if busy else self._onsets_busy.discard)(one.heard)
+            elif one.change is not None and not one.change.made:
+                one.change.busy = busy
+            else:
+                one.voice.busy = busy
+
+    def _write(self, work: Sequence[Work]) -> None:
+        """Called with the lock held, which is let go while the network runs."""
+        self._lock.release()
+        try:
+            self._calculate(work)
+        finally:
+            self._lock.acquire()
+        self._take(work)
+
+    def _calculate(self, work: Sequence[Work]) -> None:
+        """Run the network; all work is of one size. Touches no voice: any thread may do it."""
+        model, network, size = self._model, self._network, work[0].size
+        frames, unwritten = [], [one for one in work if one.written is None]
+        for one in unwritten:
+            if one.voice is None:
+                model.prepare(*one.heard)
+            led, count = one.begin - one.first, size + network.context
+            inputs = model.inputs(one.heard[0], one.begin, count - led, one.heard[1])
+            if led:
+                inputs = np.concatenate([model.inputs(one.before[0], one.first, led, one.before[1]), inputs])
+            frames.append(inputs)
+        if unwritten:
+            together, states = work[0].together, [one.states for one in unwritten]
+            for one, written in zip(
+                unwritten, self._network.window(frames, size, states, together=together), strict=True
+            ):
+                one.written = written
+        for one in work:
+            if one.written is not None and (one.voice is not None or one.onset is not None):
+                one.window = self._window(one.first, one.begin, one.written, one.heard, one.velocity)
+            if one.window is not None and one.onset is not None and one.touch is not None:
+                one.piece = self._piece(one.window.content, 0, one.onset.note, None, one.touch)
+
+    def _window(
+        self, first: int, begin: int, written: Written, heard: tuple[Note, tuple[float, ...]], velocity: float
+    ) -> Window:
+        """What the network wrote, at its own velocity: the network knows only a few."""
+        with torch.inference_mode():
+            content = self._model.decode(written.raw, replace(heard[0], velocity=velocity), heard[1])
+        return Window(first, begin, content, written.states, self._model.level(content[begin - first :]))
+
+    def _take(self, work: Sequence[Work]) -> None:
+        """Hand in what the network wrote, unless its voice has gone another way meanwhile."""
+        self._rest = False, 0
+        for one in work:
+            if one.written is None:  # it failed
+                continue
+            if one.voice is None:
+                self._prepared.keep(one.heard, one.written)
+                if one.onset is not None:
+                    self._ready[one.onset.note, one.onset.channel] = one
+                    if len(self._ready) > KEPT_ONSETS:
+                        self._ready.popitem(last=False)
+            elif one.window is None:
+                continue
+            elif one.change is None or one.change.made:
+                if one.voice.states is one.states:
+                    self._append(one.voice, one.window)
+                elif one.voice.bridged is one.states and one.voice.end < one.window.end:
+                    self._append(one.voice, replace(one.window, begin=one.voice.end))
+            elif not one.change.windows or one.change.windows[-1].states[-1] is one.states:
+                one.change.windows.append(one.window)
+
+    def _append(self, voice: Voice, window: Window) -> None:
+        voice.windows = [*voice.windows, window]
+        voice.states, voice.end = window.states[-1], window.end
+        voice.schedule += 1
+        voice.bridged = None
+        self._rest = False, 0
