@@ -134,8 +134,10 @@ class Writing:
         while missing := self._missing(samples):
             if busy := [voice for voice in missing if voice.busy]:  # sooner done than begun again, mostly
                 may_help = self._helped and not any(voice.bridged is not None for voice in busy)
-                if not self._done.wait(BRIDGE_SECONDS if may_help else None) and may_help:
-                    self._bridge([voice for voice in self._missing(samples) if voice.end])
+                in_time = self._done.wait(BRIDGE_SECONDS if may_help else None)
+                late = [voice for voice in self._missing(samples) if voice.end]  # it may have come at the last moment
+                if late and not in_time:
+                    self._bridge(late)
                 continue
             if begun := [voice for voice in missing if not voice.end]:
                 self._begin(begun)

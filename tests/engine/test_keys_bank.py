@@ -250,3 +250,28 @@ def test_notes_are_shed_only_where_the_network_is_late(tiny):
         bank.render(64)
     assert bank.shed() == [0, 1]  # an eighth of them, the oldest released ones first
     assert {voice.number for voice in bank._voices if voice.fade is not None} == {0, 1}
+
+
+def test_a_window_that_comes_at_the_last_moment_needs_no_bridge(piano, monkeypatch):
+    """Between the end of the patience and the next look another thread may hand it in."""
+    bank = KeysBank(piano.model, piano.keys, live=True)
+    bank.start(0, 60, 90.0)
+    in_another_thread(bank.look_ahead)
+    bank.render(BLOCK)
+    voice = bank._voices[0]
+    work, patience = [bank._extended(voice)], bank._done.wait
+    bank._mark(work, busy=True)
+
+    def hand_in_too_late(seconds):
+        assert not patience(seconds)
+        bank._calculate(work)
+        bank._mark(work, busy=False)
+        bank._take(work)
+        return False
+
+    monkeypatch.setattr(bank._done, "wait", hand_in_too_late)
+    end = voice.end
+    while voice.end == end:
+        bank.render(BLOCK)
+    assert voice.end == end + work[0].size
+    assert bank.late == 0
