@@ -40,6 +40,9 @@ TAP_BLOCKS = 512
 MOST_WISHES = 4096  # that may wait for the render worker; more are dropped
 CLOCK_SECONDS = 1.0
 IDLE_SECONDS = 0.002  # between two looks of the foresight for work
+REST_SECONDS = 0.006
+"""Between two beginnings that are prepared: a thread in real time that never rests would starve a sound server that is
+not."""
 RELIEF_SECONDS, PATIENCE = 0.5, 1
 """For how long there is less speculation after the render worker was late, and how often it may be in that time."""
 PEAK_FALL = 0.9995  # of the meter's peak, a sample-rate independent fall per block of 64 samples
@@ -333,9 +336,8 @@ class Foresight:
         while not self._stop.is_set():
             if self._engine.look_ahead(short=short):
                 continue
-            if not short and self._engine.prepare_onset() and not self._engine.snapshot.voices:
-                continue  # while somebody plays, half of the idle time is enough
-            self._engine.wait_for_events(IDLE_SECONDS)
+            prepared = not short and self._engine.prepare_onset()
+            self._engine.wait_for_events(REST_SECONDS if prepared else IDLE_SECONDS)
 
 
 def warm_up(instrument: Instrument) -> None:
