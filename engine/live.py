@@ -182,7 +182,7 @@ class LiveEngine:
         return block
 
     def strained(self) -> None:
-        """A block was nearly late: speculate less for a while; when it goes on, a released or masked note ends."""
+        """A block was nearly late: speculate less for a while; when it goes on, some notes end (`Synth.shed`)."""
         now = time.perf_counter()
         self._strains = [*(moment for moment in self._strains if now - moment < RELIEF_SECONDS), now]
         self._relief = now + RELIEF_SECONDS

@@ -15,12 +15,10 @@ from torch import Tensor
 
 from engine.codec import Note
 from engine.networks.playing import PlayingNetwork, Written
+from engine.voices.voice import HeardNote
 
 VELOCITY_STEP = 8
 MOST = 1536  # beginnings that are kept, of 20 kilobytes each
-
-HeardNote = tuple[Note, tuple[float, ...]]
-"""What the network hears of a note: key and velocity, and the knobs."""
 
 
 def heard_velocity(velocity: float) -> float:

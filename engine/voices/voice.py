@@ -24,6 +24,9 @@ CHANGED = 1
 FADE = 256  # samples in which a silenced voice ends
 CROSSFADE = 128  # samples from one future to another
 
+HeardNote = tuple[Note, tuple[float, ...]]
+"""What the network hears of a note: key and velocity, and the knobs."""
+
 
 @dataclass(slots=True)
 class Window:
@@ -162,7 +165,7 @@ class Onset:
 
     note: Note
     channel: int
-    heard: tuple[Note, tuple[float, ...]]
+    heard: HeardNote
 
 
 @dataclass(slots=True)
@@ -177,8 +180,8 @@ class Work:
     first: int
     begin: int
     size: int
-    before: tuple[Note, tuple[float, ...]]
-    heard: tuple[Note, tuple[float, ...]]
+    before: HeardNote
+    heard: HeardNote
     states: Flat
     velocity: float  # as it sounds
     together: bool = False  # in a batch although it is short

@@ -19,7 +19,19 @@ from engine.networks.playing import CHUNK, LONG, PlayingNetwork, Written
 from engine.voices.models import UNTOUCHED, Content, KeysModel, Touch
 from engine.voices.piece import Phase, Piece
 from engine.voices.prepared import Prepared, heard_velocity
-from engine.voices.voice import BRIDGE, CHANGED, WINDOWS, Change, Onset, Voice, Window, Work, size_of, window_size
+from engine.voices.voice import (
+    BRIDGE,
+    CHANGED,
+    WINDOWS,
+    Change,
+    HeardNote,
+    Onset,
+    Voice,
+    Window,
+    Work,
+    size_of,
+    window_size,
+)
 
 LEAD = 512
 """Samples from an event that changes a voice's future until it is heard: what the network has for it, 12 ms."""
@@ -73,7 +85,7 @@ class Writing:
         """Whether there is time to wait for a change that another thread computes; else it is put off."""
         self.late = 0
         """Changes and notes that were put off, and windows that were bridged, because they were not ready."""
-        self._onsets_busy: set[tuple[Note, tuple[float, ...]]] = set()
+        self._onsets_busy: set[HeardNote] = set()
 
     @property
     def sounding(self) -> int:
@@ -236,7 +248,7 @@ class Writing:
             work.append(self._of_onset(self._announced.pop(0)[1]))
         return work
 
-    def _ready_onset(self, note: Note, channel: int, heard: tuple[Note, tuple[float, ...]]) -> Work | None:
+    def _ready_onset(self, note: Note, channel: int, heard: HeardNote) -> Work | None:
         """A note that was announced, if it is written and would sound so now."""
         work = self._ready.get((note, channel))
         return work if work is not None and work.touch is self._touch_of(channel) and work.heard == heard else None
@@ -320,9 +332,7 @@ class Writing:
             if one.window is not None and one.onset is not None and one.touch is not None:
                 one.piece = self._piece(one.window.content, 0, one.onset.note, None, one.touch)
 
-    def _window(
-        self, first: int, begin: int, written: Written, heard: tuple[Note, tuple[float, ...]], velocity: float
-    ) -> Window:
+    def _window(self, first: int, begin: int, written: Written, heard: HeardNote, velocity: float) -> Window:
         """What the network wrote, at its own velocity: the network knows only a few."""
         with torch.inference_mode():
             content = self._model.decode(written.raw, replace(heard[0], velocity=velocity), heard[1])
