@@ -26,6 +26,7 @@ from engine.midi.events import Event, Kind, control, knob, note_off, note_on, pa
 from engine.midi.files import Score
 from engine.midi.monitor import Monitor
 from engine.reports import Snapshot, Tap
+from engine.sample_clock import SampleClock
 from engine.score_options import ScoreOptions
 from engine.spectral import Samples
 from engine.synth import CHANNELS, Synth
@@ -38,7 +39,6 @@ from engine.voices.voice import BRIDGE
 
 TAP_BLOCKS = 512
 MOST_WISHES = 4096  # that may wait for the render worker; more are dropped
-CLOCK_SECONDS = 1.0
 IDLE_SECONDS = 0.002  # between two looks of the foresight for work
 REST_SECONDS = 0.006
 """Between two beginnings that are prepared: a thread in real time that never rests would starve a sound server that is
@@ -69,7 +69,7 @@ class LiveEngine:
         self._recorder: Recorder | None = None
         self._recorded_from = 0  # position of the synth
         self._played: list[Event] = []  # since the last block, where it is recorded
-        self._clock = _Clock(self.sample_rate)
+        self._clock = SampleClock(self.sample_rate)
         self._dropped = self._late = self._shed = 0
         self._relief, self._strains = 0.0, list[float]()
 
@@ -273,34 +273,6 @@ class LiveEngine:
             bend=self._monitor.bend,
             modulation=self._monitor.modulation,
         )
-
-
-class _Clock:
-    """Which sample is rendered at a moment of time.
-
-    Blocks are asked for at a steady rate but now and then later: the earliest of the last second or two tell the rate.
-    """
-
-    def __init__(self, sample_rate: int) -> None:
-        self._rate = sample_rate
-        self._since, self._earliest, self._before = 0.0, 0.0, 0.0
-
-    def reset(self) -> None:
-        """Forget what was; the next block tells anew."""
-        self._since = 0.0
-
-    def mark(self, moment: float, sample: int) -> None:
-        """A block that begins with a sample is rendered now."""
-        zero = moment - sample / self._rate
-        if not self._since or moment - self._since > 4 * CLOCK_SECONDS:  # the first one, or after a sleep
-            self._since, self._earliest, self._before = moment, zero, zero
-        elif moment - self._since > CLOCK_SECONDS:
-            self._since, self._before, self._earliest = moment, self._earliest, zero
-        self._earliest = min(self._earliest, zero)
-
-    def sample(self, moment: float) -> int:
-        """The sample of a moment; 0 before the first block."""
-        return round((moment - min(self._earliest, self._before)) * self._rate) if self._since else 0
 
 
 class Foresight:
