@@ -32,10 +32,8 @@ from engine.spectral import Samples
 from engine.synth import CHANNELS, Synth
 from engine.threads import FORESIGHT, prepare_thread
 from engine.transport import Transport
-from engine.voices.models import BinKeys, PartialKeys
 from engine.voices.pads import PadsBank
 from engine.voices.song import SongBank
-from engine.voices.voice import BRIDGE
 
 TAP_BLOCKS = 512
 MOST_WISHES = 4096  # that may wait for the render worker; more are dropped
@@ -45,6 +43,8 @@ REST_SECONDS = 0.006
 not."""
 RELIEF_SECONDS, PATIENCE = 0.5, 1
 """For how long there is less speculation after the render worker was late, and how often it may be in that time."""
+MOST_BEHIND, SHED_SECONDS = 4, 0.05
+"""Voices that may do without the network at once before some notes end, and the time between two such sheddings."""
 PEAK_FALL = 0.9995  # of the meter's peak, a sample-rate independent fall per block of 64 samples
 
 
@@ -71,7 +71,7 @@ class LiveEngine:
         self._played: list[Event] = []  # since the last block, where it is recorded
         self._clock = SampleClock(self.sample_rate)
         self._dropped = self._late = self._shed = 0
-        self._relief, self._strains = 0.0, list[float]()
+        self._relief, self._shed_again, self._strains = 0.0, 0.0, list[float]()
 
     # --- called by any thread ---
 
@@ -175,6 +175,8 @@ class LiveEngine:
         synth.foresee(self._transport.coming(synth.position, samples))
         self._take(self._transport.advance(synth.position, samples))
         block = synth.render(samples)
+        if synth.behind >= MOST_BEHIND:
+            self._fall_behind()
         if self.tapping:
             self.taps.append(Tap(synth.position, block.mean(axis=1), heard))
         self._record(block)
@@ -188,6 +190,14 @@ class LiveEngine:
         self._relief = now + RELIEF_SECONDS
         if len(self._strains) > PATIENCE:
             self._strains = []
+            self._shed += self._synth.shed()
+
+    def _fall_behind(self) -> None:
+        """The network is late for many voices: speculate less, and let some notes end before there is a gap."""
+        now = time.perf_counter()
+        self._relief = now + RELIEF_SECONDS
+        if now >= self._shed_again:
+            self._shed_again = now + SHED_SECONDS
             self._shed += self._synth.shed()
 
     def interrupted(self) -> None:
@@ -325,5 +335,3 @@ def warm_up(instrument: Instrument) -> None:
         synth.render(512)
     for key in instrument.keys:
         synth.prepare(key)
-    if isinstance(instrument.model, PartialKeys | BinKeys):
-        instrument.model.playing.prepare(BRIDGE)

@@ -8,6 +8,7 @@ envelope varies slowly, so a network can learn it; the pitch is the table's, so 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from engine.spectral import Samples
 
 Envelopes = NDArray[np.complex64]
+SCRATCH_ROWS = 64  # of a piece of sound of 32 frames in stereo
 Lobes = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Real and imaginary, see `PartialSynthesis.lobes`."""
 
@@ -178,7 +180,7 @@ class PartialSynthesis:
     def stretches(self, turned: Envelopes, lobes: Lobes | BandedLobes) -> Samples:
         """Windowed stretches (..., length) of envelopes (..., carriers) already turned by their carriers' phases."""
         rows = turned.reshape(-1, turned.shape[-1])  # one product of two matrices; a stack of them is four times slower
-        spectrum = np.zeros((len(rows), self.bins), np.complex64)
+        spectrum = self._scratch(len(rows))
         if isinstance(lobes, BandedLobes):
             _add_bands(spectrum, rows[:, lobes.order], lobes.bands)
         else:
@@ -186,6 +188,18 @@ class PartialSynthesis:
             spectrum.imag = np.ascontiguousarray(rows.imag) @ lobes[1]
         sound = np.fft.irfft(spectrum, n=self.length, axis=-1).astype(np.float32, copy=False)
         return sound.reshape(*turned.shape[:-1], self.length)
+
+    def _scratch(self, rows: int) -> Envelopes:
+        """Zeros (rows, bins) that this thread uses again and again: new memory costs more than what is done with it."""
+        scratch: Envelopes | None = getattr(self._own, "scratch", None)
+        if scratch is None or len(scratch) < rows:
+            self._own.scratch = scratch = np.empty((max(rows, SCRATCH_ROWS), self.bins), np.complex64)
+        scratch[:rows] = 0
+        return scratch[:rows]
+
+    @cached_property
+    def _own(self) -> threading.local:
+        return threading.local()
 
     def _interpolate(self, distance: NDArray[np.float64]) -> NDArray[np.float64]:
         position = distance * self.STEPS

@@ -35,7 +35,7 @@ from engine.instrument import check_part, prove
 from engine.knobs import KNOBS
 from engine.library import DEFAULT, folder_of, open_instrument
 from engine.live import Foresight, LiveEngine, warm_up
-from engine.memory import rss_mb
+from engine.memory import reserve_memory, rss_mb
 from engine.midi.events import Event, Kind, knob
 from engine.midi.mapping import ControllerMap, is_free
 from engine.midi.ports import AUTO_PORT, MidiInput
@@ -50,6 +50,7 @@ SEARCH_SECONDS = 2.0  # between two looks for a device that is missing
 WEIGH_SECONDS = 0.5  # between two looks at the memory
 STALL_SECONDS = 4.0  # without a block asked for, after which a device counts as gone
 SLEEP_SECONDS = 2.0  # that the clock may jump
+RESERVE_MB = 48  # the sound of some sixty voices that is made ahead
 GARBAGE = 2000, 50, 1000
 """Objects until the youngest are looked through, and how often that is until those of the next two ages are."""
 NO_DEVICE = "No sound device: you can still play, watch and export. Connect one, and it will be used."
@@ -216,6 +217,7 @@ class Server:
         # Looking through everything for what can be forgotten takes 25 ms in which nothing else runs. What is there now
         # stays; what comes and goes while playing is young, or forgotten without being looked for.
         gc.collect()
+        reserve_memory(RESERVE_MB)
         gc.freeze()
         gc.set_threshold(*GARBAGE)
         with self._beginning:

@@ -22,7 +22,6 @@ from engine.voices.bank import Bank, new_bank
 from engine.voices.models import BinKeys, PartialKeys, Touch, channel_gains, soft_gain
 
 CHANNELS = 16
-SHORT_BLOCK = 300  # samples; there is no time to wait for anything in one
 MIN_NOTE_SECONDS = 0.01  # FluidSynth's: a shorter note is held that long
 VOLUME_RAMP_SECONDS = 0.01
 VIBRATO_HZ = 5.5
@@ -190,8 +189,6 @@ class Synth:
     def render(self, samples: int) -> Samples:
         """The next samples, (samples, 2)."""
         out = np.zeros((2, samples), np.float32)
-        for part in self._parts:
-            part.bank.patient = samples > SHORT_BLOCK
         done = 0
         while done < samples:
             self._happen()
@@ -237,6 +234,11 @@ class Synth:
     def late(self) -> int:
         """Changes of voices that were put off, or made otherwise, because they were not ready."""
         return sum(part.bank.late for part in self._parts)
+
+    @property
+    def behind(self) -> int:
+        """How many voices go on as they may because what they need is not computed."""
+        return sum(part.bank.behind for part in self._parts)
 
     def shed(self) -> int:
         """End some notes early that are hardly missed, see `Bank.shed`; return how many."""

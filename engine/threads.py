@@ -8,6 +8,8 @@ import signal
 import sys
 import threading
 
+from engine.memory import keep_memory
+
 WORKER, FORESIGHT, COMPANION, ORDINARY = 10, 5, 4, 0
 """How urgent a thread is: its real-time priority, always under a sound server's.
 
@@ -30,6 +32,7 @@ def prepare_process() -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl+C ends the window, and the window ends this
     os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    keep_memory()
 
 
 def prepare_thread(urgency: int = ORDINARY) -> None:

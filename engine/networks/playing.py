@@ -111,11 +111,6 @@ class PlayingNetwork:
                 for row in range(voices)
             ]
 
-    def prepare(self, commit: int) -> None:
-        """Do now what the first windows of a size would wait for."""
-        for together in (False, True):
-            self._run(commit, self.rows(commit, together=together))
-
     def _run(self, commit: int, rows: int) -> Callable[..., tuple[Tensor, ...]]:
         """Windows of a size as one call into torch, which lets the interpreter go once and for all of it.
 

@@ -14,15 +14,21 @@ from engine.networks.playing import LONG
 from engine.voices.voice import WINDOWS, Change, Onset, Sound, Voice, Work, same_future, size_of
 from engine.voices.writing import JOIN_FRAMES, Writing
 
-BATCHES = (4, 16, 32)
+BATCHES = (4, 16)
 """Frames that are made to sound at a time after the controllers have moved; the last size goes on. `look_ahead` makes
 all but the first."""
-URGENT, SOON, LATER = (3, 8), (6, 20), (20, 48)
+NOW, URGENT, SOON, LATER = 2, (3, 8), (6, 20), (20, 48)
 """Frames that are made to sound and frames that are written ahead: for all voices so many first, then more, so that a
-rush of notes finds the others far ahead."""
-MANY = 4  # long windows that are written at once far ahead: a batch of eight takes hardly longer than one
+rush of notes finds the others far ahead. What has to sound in NOW frames comes before all that follows from events."""
+FREE_SECONDS = 0.005
+"""For which sound waits to be made until the renderer has done its part: two threads that are busy in Python take turns
+every 0.1 ms, and each turn costs as much."""
+FEWEST = 8  # frames that are made to sound at once where that can wait
+MANY = 6  # long windows that are written at once far ahead: a batch of eight takes hardly longer than one
 URGENT_EVENT = 2048
 """Samples before it from which on an event that is foreseen is urgent: as those are that somebody plays."""
+EACH_CHANGE = 128
+"""Samples that it takes to have a change written and made to sound, where little goes well: 3 ms."""
 TOGETHER = 4
 """So many keys that are let go at the same sample, by a pedal mostly, are computed as one batch."""
 SETTLED = 44_100
@@ -51,8 +57,10 @@ class LookingAhead(Writing):
 
     def _expect(self, numbers: Collection[int], samples: int) -> None:
         together = len(numbers) >= TOGETHER
-        for voice in self._voices:
-            if voice.number not in numbers or voice.note.release is not None or voice.let_go:
+        expecting = [voice for voice in self._voices if voice.number in numbers and voice.note.release is None]
+        faint = self._faint(expecting)
+        for voice in expecting:
+            if voice.let_go or voice.number in faint:
                 continue
             change = self._released(voice, voice.position + samples, together)
             if voice.expected is None or not same_future(voice.expected, change):
@@ -85,12 +93,13 @@ class LookingAhead(Writing):
         """What to compute next, the most urgent first."""
         self._hear_heralds()
         self._hear_expectations()
-        event = self._of_events(URGENT_EVENT)
-        if event:
-            return event
-        soundless, unwritten = self._soundless(), self._unwritten(short=short)
-        for sound, written in (URGENT, SOON):
-            piece = self._of_sound(soundless, sound) or self._of_time(unwritten, written)
+        soundless = self._soundless()
+        first = self._of_onsets(URGENT_EVENT) or self._of_sound(soundless, NOW) or self._of_events(URGENT_EVENT)
+        if first:
+            return first
+        unwritten = self._unwritten(short=short)
+        for sound, written, samples in ((*URGENT, self._urgent()), (*SOON, 0)):
+            piece = self._of_sound(soundless, sound) or self._of_time(unwritten, written) or self._of_events(samples)
             if piece:
                 return piece
         if hurried:
@@ -98,13 +107,18 @@ class LookingAhead(Writing):
         event = self._of_events(LONGEST_WAIT)
         return event or self._of_sound(soundless, LATER[0]) or self._of_time(unwritten, LATER[1], MANY) or None
 
+    def _urgent(self) -> int:
+        """Samples before an event from which on it is urgent: the sooner the more there is to do for it."""
+        unready = sum(change.sound is None for voice in self._voices for change in voice.futures)
+        return max(URGENT_EVENT, EACH_CHANGE * unready)
+
     def _idle(self, *, hurried: bool) -> int:
         """Samples in which nothing has to be done for the future, if nothing happens."""
         sound, written = SOON if hurried else LATER
         idle = LONGEST_WAIT // self._model.hop
         for voice in self._voices:
             change, needed = voice.future, self._needed(voice, 0)
-            end = min(voice.end, change.windows[-1].end) if change else voice.end
+            end = min(voice.written, change.windows[-1].end) if change else voice.written
             idle = min(idle, end - needed - written, voice.made - needed - sound)
         return max(
             0, min(idle * self._model.hop, self._announced[0][0] - self._clock if self._announced else LONGEST_WAIT)
@@ -144,6 +158,7 @@ class LookingAhead(Writing):
     def _make(self, sound: Sound) -> None:
         """On another thread than the render worker's; in vain where the voice sounds otherwise meanwhile."""
         voice, change, piece = sound.voice, sound.change, None
+        self._free.wait(FREE_SECONDS)
         try:
             piece = self._piece(sound.content, sound.first, voice.note, sound.phase, sound.touch)
         finally:
@@ -176,7 +191,7 @@ class LookingAhead(Writing):
         """Changes that are due within so many samples, to be written."""
         changing = [
             (voice, change) for voice in self._voices for change in voice.futures
-            if not change.windows and not change.busy and 0 < voice.end >= change.border
+            if not change.windows and not change.busy and 0 < voice.written >= change.border
             and change.due - voice.position < samples
         ]  # fmt: skip
         changing.sort(key=lambda pair: pair[1].due - pair[0].position)
@@ -203,11 +218,11 @@ class LookingAhead(Writing):
         coming = []
         for voice in self._voices:
             change = voice.future
-            if change and voice.end < self._needed(voice, change.due - voice.position):
+            if change and voice.written < self._needed(voice, change.due - voice.position):
                 change = None  # the present is heard until then
-            end = change.windows[-1].end if change else voice.end
+            end = change.windows[-1].end if change else voice.written
             size = size_of(change.schedule if change else voice.schedule)
-            if end and size <= longest and not (change.busy if change else voice.busy):
+            if end and not voice.damped and size <= longest and not (change.busy if change else voice.busy):
                 coming.append((end - self._needed(voice, 0), voice.number, size, voice, change))
         coming.sort(key=lambda one: one[:2])
         return coming
@@ -244,7 +259,9 @@ class LookingAhead(Writing):
             ahead, end = voice.made - self._needed(voice, 0), voice.end
             if voice.change is not None:
                 end = min(end, self._needed(voice, voice.change.due - voice.position))
-            if voice.made < end and (soonest is None or ahead < soonest[0]):
+            if end - voice.made < (1 if ahead < URGENT[0] else FEWEST):
+                continue  # more will be written until they are needed: small pieces cost as much
+            if soonest is None or ahead < soonest[0]:
                 soonest = ahead, voice, end
         return soonest
 

@@ -23,9 +23,6 @@ class Bank(Protocol):
     One thread, the render worker, calls everything but `look_ahead` and `wait_for_events`, which any may call.
     """
 
-    patient: bool
-    """Whether there is time to wait in this block for what another thread computes."""
-
     @property
     def sounding(self) -> int:
         """How many voices sound."""
@@ -52,6 +49,10 @@ class Bank(Protocol):
 
     def silence(self, number: int) -> None:
         """End a note within a short fade."""
+
+    @property
+    def behind(self) -> int:
+        """How many voices go on as they may because what they need is not computed."""
 
     def shed(self) -> list[int]:
         """End some notes early that are hardly missed, to save time; return their numbers."""

@@ -19,8 +19,8 @@ event; if the event comes otherwise, it is dropped.
 
 How the frames are cut into windows depends on the note's own events alone, never on the size of the blocks or on how
 far ahead the speculation is: live and offline rendering give the same sound. Only where a live voice would have to wait
-for a long window a short one comes between (*bridged*), and in short blocks a note or a release that is not ready comes
-a block later; both are counted as *late*.
+for a long window some frames are *guessed*, and in short blocks a note or a release that is not ready comes a block
+later; both are counted as *late*.
 
 Threads: one thread, the render worker, calls everything but `look_ahead` and `prepare_onset`, which others may call at
 any time. There are three layers: `engine.voices.writing` (the network's part), `engine.voices.ahead` (the
@@ -39,11 +39,12 @@ from engine.codec import Heard, Note
 from engine.spectral import Samples
 from engine.voices.ahead import BATCHES, LONGEST_WAIT, TOGETHER, LookingAhead
 from engine.voices.models import Touch
-from engine.voices.voice import CROSSFADE, FADE, Change, Voice, fade_out, is_over, same_future
+from engine.voices.voice import CROSSFADE, DAMPED, FADE, Change, Voice, fade_out, is_over, same_future
 from engine.voices.writing import LEAD, MOST_LATE
 
 TURN_SAMPLES = 1024
 """Between two looks at knobs that the network hears, 23 ms: each costs a window of every voice."""
+MOST_CHANGES = 24  # that are made in one short block: each takes 0.1 ms
 LATE_FRAMES = 2
 """A voice that is so far ahead only is late: more than that is to be had for nobody's waiting."""
 MOST_MIXED = 1024
@@ -75,49 +76,57 @@ class KeysBank(LookingAhead):
     def release(self, number: int) -> None:
         """Let a note go now."""
         for voice in self._voices:
-            if voice.number == number and voice.note.release is None:
+            if voice.number == number and voice.note.release is None and voice.fade is None:
                 voice.let_go = True
                 self._happened()
 
     def silence(self, number: int) -> None:
         """End a note within FADE samples."""
         for voice in self._voices:
-            if voice.number == number and voice.fade is None:
-                voice.fade = FADE
+            if voice.number == number and (voice.fade is None or voice.damped):
+                voice.fading = float(fade_out(voice, 1)[0]) if voice.damped else 1.0
+                voice.fade, voice.damped = FADE, False
                 self._happened()
 
     def shed(self) -> list[int]:
-        """End an eighth of the notes within FADE samples, the oldest released ones, else such as others mask.
+        """Damp an eighth of the notes: the oldest released ones, such as are struck again, such as others mask.
 
         Returns their numbers; none where there are none, or where nothing is late on their account.
         """
         if not any(self._is_late(voice) for voice in self._voices):
             return []
-        levels = [(self._level(voice), voice) for voice in self._voices if voice.fade is None]
-        loudest = max((level for level, _ in levels), default=0.0)
-        masked = [row for row in levels if row[0] < MASKED * loudest and row[1].position > YOUNG]
-        masked.sort(key=lambda row: row[0])
-        released = [voice for _, voice in levels if voice.note.release is not None]
-        ending = (released or [voice for _, voice in masked])[: -(-len(levels) // 8)]
+        voices = [voice for voice in self._voices if voice.fade is None]
+        levels = {voice.number: self._level(voice) for voice in voices}
+        loudest = max(levels.values(), default=0.0)
+        newest = {(voice.channel, voice.note.key): voice for voice in voices}
+        released = [voice for voice in voices if voice.note.release is not None]
+        again = [voice for voice in voices if newest[voice.channel, voice.note.key] is not voice]
+        masked = [voice for voice in voices if levels[voice.number] < MASKED * loudest and voice.position > YOUNG]
+        masked.sort(key=lambda voice: levels[voice.number])
+        ending = list({voice.number: voice for voice in (*released, *again, *masked)}.values())[: -(-len(voices) // 8)]
         for voice in ending:
-            voice.fade = FADE
+            self._damp(voice)
         if ending:
             self._happened()
         return [voice.number for voice in ending]
 
+    @property
+    def behind(self) -> int:
+        """How many voices sound as it is guessed that they will, since the network is late."""
+        return sum(0 < voice.written < self._needed(voice, 0) and not voice.damped for voice in self._voices)
+
     def _is_late(self, voice: Voice) -> bool:
         """Whether those who look ahead hardly keep up with it."""
-        return 0 < voice.end < self._needed(voice, 0) + LATE_FRAMES
+        return 0 < voice.written < self._needed(voice, 0) + LATE_FRAMES
+
+    def _damp(self, voice: Voice) -> None:
+        """Let a voice fade without the network."""
+        voice.fade, voice.damped, voice.change, voice.expected = DAMPED, True, None, None
 
     def _victim(self) -> Voice:
         """Whom to end for a new note: a released voice before a held one, the softest first."""
         candidates = [voice for voice in self._voices if voice.fade is None]
         return min(candidates, key=lambda voice: (voice.note.release is None, self._level(voice)))
-
-    def _level(self, voice: Voice) -> float:
-        """Level of what is heard now, however far the network has written ahead."""
-        frame = self._model.codec.first_frame_of(voice.position)
-        return next((window.level for window in voice.windows if window.begin <= frame < window.end), 1.0)
 
     def touch(self, channel: int, left: float, right: float, semitones: float, knobs: Mapping[str, float]) -> None:
         """From now on a channel's notes sound so; notes that sound already follow from their next frame on."""
@@ -144,6 +153,7 @@ class KeysBank(LookingAhead):
         ended: list[int] = []
         left = samples
         self._renderer = threading.get_ident()
+        self._free.clear()
         with self._lock:
             self._hear_expectations()
             while left or not parts:
@@ -151,17 +161,22 @@ class KeysBank(LookingAhead):
                 if not self._mix.shape[1]:
                     self._make_changes()
                     wait = self._begin_changes()
-                    ended += self._mix_voices(min(left, wait), wait)
+                    self._mix_voices(min(left, wait), wait)
                 part, self._mix = self._mix[:, :left], self._mix[:, left:]
                 for voice in self._voices:
                     voice.position += 0 if voice.waiting else part.shape[1]
+                    voice.fade = None if voice.fade is None else voice.fade - part.shape[1]
+                if over := [voice.number for voice in self._voices if is_over(voice)]:
+                    self._voices = [voice for voice in self._voices if not is_over(voice)]
+                    ended += over
                 self._clock += part.shape[1]
                 parts.append(part)
                 left -= part.shape[1]
+        self._free.set()
         return np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0], ended
 
-    def _mix_voices(self, samples: int, most: int) -> list[int]:
-        """Add up at least so many samples, more where that is for nothing; return the numbers of notes that end."""
+    def _mix_voices(self, samples: int, most: int) -> None:
+        """Add up at least so many samples, more where that is for nothing."""
         self._compute(samples)
         ready = most
         for voice in self._voices:
@@ -169,22 +184,15 @@ class KeysBank(LookingAhead):
                 ready = samples
                 continue
             self._go_on(voice, self._needed(voice, samples))
-            ready = min(ready, samples if voice.fade is not None else self._sounding_for(voice))
+            ready = min(ready, self._sounding_for(voice), most if voice.fade is None else voice.fade)
         self._eager = min(MOST_MIXED, 2 * max(self._eager, samples))
         self._mix = np.zeros((2, max(samples, min(ready, self._eager))), np.float32)
-        over = False
+        count = self._mix.shape[1]
         for voice in self._voices:
             if voice.fade is None:
                 voice.add_to(self._mix)
             else:
-                self._mix += voice.sound(samples) * fade_out(voice.fade, samples)
-                voice.fade -= samples
-            over |= is_over(voice)
-        if not over:
-            return []
-        ended = [voice.number for voice in self._voices if is_over(voice)]
-        self._voices = [voice for voice in self._voices if voice.number not in ended]
-        return ended
+                self._mix += voice.sound(count) * fade_out(voice, count)
 
     def _happened(self) -> None:
         """What has been mixed ahead is worthless."""
@@ -199,12 +207,16 @@ class KeysBank(LookingAhead):
     def _begin_changes(self) -> int:
         """Note what has happened to the voices since the last samples; return the samples until the next change."""
         wait = LONGEST_WAIT
-        together = sum(voice.let_go for voice in self._voices) >= TOGETHER
+        letting_go = [voice for voice in self._voices if voice.let_go]
+        together, faint = len(letting_go) >= TOGETHER, self._faint(letting_go)
         for voice in self._voices:
             if voice.let_go:
                 self._wake()
                 voice.let_go = False
                 voice.note = replace(voice.note, release=voice.position)  # what it is; what it sounds like follows
+                if voice.number in faint:
+                    self._damp(voice)
+                    continue
                 change, expected = self._released(voice, voice.position, together), voice.expected
                 voice.change = expected if expected is not None and same_future(expected, change) else change
                 voice.expected = None
@@ -234,47 +246,62 @@ class KeysBank(LookingAhead):
 
     def _make_changes(self) -> None:
         """Let those voices change that are due; what was not foreseen is computed now, in one batch."""
-        due = [voice for voice in self._voices if voice.change and voice.change.due <= voice.position]
-        if self._helped:
-            due = [voice for voice in due if not self._postponed(voice)]
+        due = [(voice, voice.change) for voice in self._voices if voice.change and voice.change.due <= voice.position]
+        if self._helped and not self._patient:
+            due = self._affordable(due)
         if not due:
             return
-        for voice in due:
-            while voice.change and not voice.change.windows and (voice.change.busy or voice.end < voice.change.border):
-                if voice.change.busy or voice.busy:
-                    self._done.wait()
+        for voice, change in due:
+            while not change.windows and (change.busy or voice.written < change.border):
+                if change.busy or voice.busy:
+                    self._wait()
                 else:
                     self._write([self._extended(voice)])
-        while late := [(voice, voice.change) for voice in due if voice.change and not voice.change.windows]:
+        while late := [(voice, change) for voice, change in due if not change.windows]:
             self._write(self._changes(late))
-        for voice in due:
-            self._make_change(voice)
+        for voice, change in due:
+            self._make_change(voice, change)
 
-    def _postponed(self, voice: Voice) -> bool:
-        """Whether a change that is not ready may wait for the thread that computes it: better late than a dropout."""
-        change = voice.change
-        if self.patient or change is None or change.windows or voice.position - change.planned >= MOST_LATE:
-            return False
-        change.due = voice.position + max(self._left, 1)  # to the next block
-        self.late += 1
-        return True
+    def _affordable(self, due: list[tuple[Voice, Change]]) -> list[tuple[Voice, Change]]:
+        """Those that there is time for in this block; better late than a dropout.
 
-    def _make_change(self, voice: Voice) -> None:
-        change = voice.change
-        assert change is not None
+        Others wait for the thread that computes them, or where a pedal lets go of very many notes, for their turn.
+        """
+        due.sort(key=lambda pair: pair[1].planned)
+        now = list[tuple[Voice, Change]]()
+        for voice, change in due:
+            sounding = change.sound is not None or not voice.batch or change.border >= self._begun(voice)
+            ready = bool(change.windows) and sounding
+            if ready and len(now) < MOST_CHANGES:
+                now.append((voice, change))
+            elif not ready and voice.position - change.planned >= MOST_LATE:
+                self._give_up(voice, change)
+            else:
+                self.late += change.due == change.planned
+                change.due = voice.position + max(self._left, 1)  # to the next block
+        return now
+
+    def _give_up(self, voice: Voice, change: Change) -> None:
+        """Do without a change that has not been computed: a note that was let go fades, a knob is looked at again."""
+        if change.heard.release is not None:
+            self._damp(voice)
+        voice.change, voice.turn_from = None, voice.position
+
+    def _make_change(self, voice: Voice, change: Change) -> None:
         kept = [
             replace(window, content=window.content[: change.border - window.first])
             for window in voice.windows
             if window.begin < change.border
         ]
         last = change.windows[-1]
-        voice.windows, voice.states, voice.end = [*kept, *change.windows], last.states[-1], last.end
+        voice.windows, voice.states, voice.written = [*kept, *change.windows], last.states[-1], last.end
         voice.heard, voice.latent, voice.schedule = change.heard, change.latent, change.schedule
         voice.change, voice.expected = None, None
-        voice.busy, voice.bridged, change.made = change.busy, None, True
+        voice.busy, voice.guess, change.made = change.busy, None, True
         begun = self._begun(voice)
         while voice.end < begun:
-            self._write([self._extended(voice)])
+            if not (self._helped and self._guess([voice])):
+                self._write([self._extended(voice)])
         if change.border < begun:
             self._cross_over(voice, change, begun)
         else:
@@ -308,7 +335,7 @@ class KeysBank(LookingAhead):
             voice.pieces = [piece for piece in voice.pieces if piece.over >= voice.position - self._kept]
         oldest = needed - self._kept // self._model.hop - 2
         if voice.windows[0].end <= oldest:
-            voice.windows = [window for window in voice.windows if window.end > oldest]
+            voice.windows = [window for window in voice.windows if window.end > oldest] or voice.windows[-1:]
         if voice.crossing is not None and voice.position >= voice.crossing[0] + CROSSFADE:
             voice.crossing = None
         voice.silent = self._is_silent(voice, needed)
@@ -316,7 +343,7 @@ class KeysBank(LookingAhead):
     def _make_piece(self, voice: Voice) -> None:
         """Sound of the next frames: few after a change, more while nothing happens."""
         first = voice.made
-        batch = 0 if self._helped else min(voice.batch, len(BATCHES) - 1)
+        batch = min(voice.batch, 1 if self._helped else len(BATCHES) - 1)
         content = voice.content(first, BATCHES[batch])
         voice.pieces.append(self._piece(content, first, voice.note, voice.phase(first), self._touch_of(voice.channel)))
         voice.batch += 1

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from engine.partials import BandedLobes, CarrierTable, PartialSynthesis
 from engine.spectral import Samples
 from engine.units import db_to_gain, semitones_to_ratio
 
+Number = TypeVar("Number", np.float32, np.complex64)
 Content = NDArray[np.complex64]
 """What the network wrote for some frames of one note: envelopes (with their noise, see `PartialKeys`) or spectra."""
 
@@ -35,6 +36,7 @@ KEPT_LOBES = 128  # 0.1 megabytes each
 HIGHEST_TILT = 30.0  # dB that the brightness knob may add to any carrier
 NOISE_FRAMES = 4096  # 24 s, before the noise comes again
 NOISE_MEMORY = 0.6  # what an envelope's error keeps from frame to frame
+FADE_FRAMES, FADE_LIMITS = 4, (0.5, 1.0)  # frames from which is learnt how a carrier fades, and how it may in that time
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,9 @@ class KeysModel(Protocol):
 
     def decode(self, raw: Tensor, note: Note, latent: tuple[float, ...]) -> Content:
         """What the network's output (frames, outputs) says of a note."""
+
+    def guess(self, content: Content, count: int) -> Content:
+        """What probably follows frames of content (one at least): `count` more."""
 
     def prepare(self, note: Note, latent: tuple[float, ...]) -> None:
         """Make the tables that a note's sound needs; may be called by another thread than `stretches`."""
@@ -167,6 +172,10 @@ class PartialKeys:
         reference = self.reference[self.carriers.row(round(note.key))] * self.head.gain(note.velocity)
         return self.content_of(raw, reference)
 
+    def guess(self, content: Content, count: int) -> Content:
+        """Every carrier, which turns by itself, fades as it did: in 8 frames of a piano's held note 18 to 23 dB."""
+        return _faded(content, count, turning=False)
+
     def prepare(self, note: Note, latent: tuple[float, ...]) -> None:
         """The lobes of an untouched key: the dearest part of a note that has not been played before."""
         key = round(note.key)
@@ -225,6 +234,8 @@ class PartialKeys:
         turned = envelopes * np.exp(2j * np.pi * (phases[:-1] % 1)).astype(np.complex64)[:, None]
         turned *= _gains(still, harmonic, touch)[None, None]
         turned *= self._fade(first, frames, touch)[:, None, None]
+        if stereo := self.head.channels > 1:  # now, while it is an eighth of the numbers that the sound will be
+            turned = _left_right(turned, touch, touch.knob("width"))
         if np.ptp(ratios) > 0:
             lobes = [self.synthesis.lobes(hz * r) for r in ratios]
             sound = np.stack([self.synthesis.stretches(row, lobe) for row, lobe in zip(turned, lobes, strict=True)])
@@ -232,7 +243,7 @@ class PartialKeys:
             sound = self.synthesis.stretches(turned, self._still_lobes(key, latent, hz))
         else:
             sound = self.synthesis.stretches(turned, self.synthesis.banded(hz * ratios[0]))
-        return _left_right(sound, touch, touch.knob("width")), phases
+        return sound if stereo else _left_right(sound, touch, 1.0), phases
 
     def _carriers(self, key: int, latent: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Frequencies and partial numbers of a key's carriers; beyond the table's ends the last key's, transposed."""
@@ -300,6 +311,10 @@ class BinKeys:
         """Spectra (frames, bins); every velocity sounds the same."""
         return np.asarray(self.head.spectrum(raw).numpy(), np.complex64)
 
+    def guess(self, content: Content, count: int) -> Content:
+        """Every bin fades and turns as it did."""
+        return _faded(content, count, turning=True)
+
     def prepare(self, note: Note, latent: tuple[float, ...]) -> None:
         """Nothing is kept for a note."""
 
@@ -329,6 +344,19 @@ def _noise(channels: int, carriers: int) -> NDArray[np.complex64]:
     return np.asarray(smooth / np.sqrt((np.abs(smooth) ** 2).mean()), np.complex64)
 
 
+def _faded(content: Content, count: int, *, turning: bool) -> Content:
+    """Frames that go on as the last ones did: (count, ...); turning: in phase too."""
+    last = content[-1]
+    before = content[-1 - min(FADE_FRAMES, len(content) - 1)]
+    magnitude, tiny = np.abs(last), np.float32(1e-12)
+    ratio = np.clip(magnitude / (np.abs(before) + tiny), *FADE_LIMITS) ** (1 / FADE_FRAMES)
+    if turning:
+        step = last * content[-min(2, len(content))].conj()
+        ratio = ratio * step / (np.abs(step) + tiny)
+    powers = np.arange(1, count + 1).reshape(-1, *[1] * last.ndim)
+    return np.asarray(last * np.power(ratio, powers), np.complex64)
+
+
 def _stretched(hz: NDArray[np.float64], harmonic: NDArray[np.int64], stretch: float) -> NDArray[np.float64]:
     """Partials spread by the knob; the same array where it stands at 0."""
     if stretch == 0:
@@ -348,14 +376,13 @@ def _gains(hz: NDArray[np.float64], harmonic: NDArray[np.int64], touch: Touch) -
     return np.asarray(np.power(10.0, db / 20), np.float32)
 
 
-def _left_right(sound: Samples, touch: Touch, width: float) -> Samples:
+def _left_right(sound: NDArray[Number], touch: Touch, width: float) -> NDArray[Number]:
     """Mono (frames, 1, n) or mid and side (frames, 2, n) to left and right with the channel's gains."""
-    if sound.shape[1] == 1:
-        sides = np.concatenate([sound, sound], axis=1)
-    else:
-        mid, side = sound[:, 0], sound[:, 1] * np.float32(width)
-        sides = np.stack([mid + side, mid - side], axis=1)
-    return np.asarray(sides * np.array([[touch.left], [touch.right]], np.float32))
+    mid, side = sound[:, 0], sound[:, -1] * np.float32(width if sound.shape[1] > 1 else 0)
+    sides = np.empty((len(sound), 2, sound.shape[2]), sound.dtype)
+    np.multiply(mid + side, np.float32(touch.left), out=sides[:, 0])
+    np.multiply(mid - side, np.float32(touch.right), out=sides[:, 1])
+    return sides
 
 
 def channel_gains(gain: float, pan: float) -> tuple[float, float]:

@@ -77,8 +77,6 @@ class PadsBank:
         self._touches: dict[int, Touch] = {}
         self.selected = 0
         """The pad that was hit last."""
-        self.patient = True
-        """See `Bank`; here nothing is waited for."""
 
     @property
     def sounding(self) -> int:
@@ -138,6 +136,11 @@ class PadsBank:
         for voice in self._voices:
             if voice.number == number:
                 voice.stop(FADE)
+
+    @property
+    def behind(self) -> int:
+        """See `Bank`; nothing is guessed here."""
+        return 0
 
     def shed(self) -> list[int]:
         """End the oldest released hit within FADE samples; return its number, if there is one."""

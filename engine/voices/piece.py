@@ -57,6 +57,17 @@ class Piece:
         sound = overlapped(self.stretches[lasting:count], hop)
         return Piece(self.first, self.stretches[:count], phases, hop, self.start + lasting * hop, sound)
 
+    def add_frames_to(self, mix: Samples, position: int, frame: int) -> None:
+        """As `add_to`, but of frames before one only."""
+        samples, length = mix.shape[1], self.stretches.shape[2]
+        for index in range(max(0, (position - self.start - length) // self.hop), frame - self.first):
+            part, at = self.stretches[index], position - self.start - index * self.hop
+            if at >= 0:
+                part = part[:, at : at + samples]
+                mix[:, : part.shape[1]] += part
+            elif at > -samples:
+                mix[:, -at:] += part[:, : samples + at]
+
     def add_to(self, mix: Samples, position: int) -> None:
         """Add what it sounds like from a sample of the voice on to (2, samples)."""
         samples, at = mix.shape[1], position - self.start

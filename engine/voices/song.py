@@ -102,8 +102,6 @@ class SongBank:
         self._touches: dict[int, Touch] = {}
         self._temperature = KNOBS["temperature"].default
         self._lock = threading.Lock()
-        self.patient = True
-        """See `Bank`; here nothing is waited for."""
         self.late = 0
         """How often the song paused because its next block was not written."""
         while live and self._begins and self._onset(0).asked:
@@ -164,6 +162,11 @@ class SongBank:
     def silence(self, number: int) -> None:
         """End it within FADE samples."""
         self._stop(number, FADE)
+
+    @property
+    def behind(self) -> int:
+        """See `Bank`; nothing is guessed here."""
+        return 0
 
     def shed(self) -> list[int]:
         """Nothing is saved by ending a song that fades out already."""

@@ -18,10 +18,11 @@ from engine.voices.piece import Phase, Piece
 WINDOWS = (16, 16, 32)
 """Frames to commit of the windows after an onset; the last size goes on. Long ones are cheap but take their time: a
 voice comes to them when it has run ahead far enough not to wait for one."""
-BRIDGE = 8  # frames of the window that helps a voice out whose next one is late
+GUESSED = 16  # frames that are guessed at a time where a window is late
 CHANGED = 1
 """Where in WINDOWS a change begins: at the last kept state before its border, up to CHUNK - 1 frames too early."""
-FADE = 256  # samples in which a silenced voice ends
+FADE, DAMPED = 256, 13_230
+"""Samples in which a silenced voice ends, and in which one does that is damped without the network: 6 ms and 0.3 s."""
 CROSSFADE = 128  # samples from one future to another
 
 HeardNote = tuple[Note, tuple[float, ...]]
@@ -30,7 +31,7 @@ HeardNote = tuple[Note, tuple[float, ...]]
 
 @dataclass(slots=True)
 class Window:
-    """Frames first, first + 1 ...: their content, and the states before every CHUNK of them.
+    """Frames first, first + 1 ...: their content, and the states before every CHUNK of them (none where it is guessed).
 
     begin: the first frame that counts; those before it only led there.
     """
@@ -92,14 +93,16 @@ class Voice:
     version: int = 0  # of the sound: counts what makes pieces worthless
     waiting: bool = False  # for its first window: it begins one block later
     waited: bool = False
-    fade: int | None = None  # samples left of a silenced voice
-    end: int = 0  # first frame that the network has not written
+    fade: int | None = None  # samples left of a silenced or damped voice
+    fading: float = 1.0  # gain from which it is silenced
+    damped: bool = False
+    written: int = 0  # first frame that the network has not written
+    guess: Window | None = None  # of some frames from there on, where the network is late
     silent: bool = False
     let_go: bool = False  # by an event at `position` that is not worked in yet
     change: Change | None = None
     expected: Change | None = None  # its release, where a score says when it will be
     busy: bool = False  # another thread has its next window written
-    bridged: Flat | None = None  # states that the window begins with which another thread writes, if one came between
     turn_from: int = 0  # sample from which on the network may look at its knobs again
     latent: tuple[float, ...] = ()  # what the network hears beside the two sines
 
@@ -107,6 +110,11 @@ class Voice:
     def future(self) -> Change | None:
         """The change that will probably replace what follows, once it is computed."""
         return next((change for change in (self.change, self.expected) if change and change.windows), None)
+
+    @property
+    def end(self) -> int:
+        """The first frame of which nothing is known."""
+        return self.written if self.guess is None else max(self.written, self.guess.end)
 
     @property
     def made(self) -> int:
@@ -123,6 +131,14 @@ class Voice:
         kept = [piece for piece in self.pieces if piece.first < frame]
         self.pieces = [piece if piece.end <= frame else piece.before(frame) for piece in kept]
         self.version += 1
+
+    def append(self, window: Window) -> None:
+        """Go on with what the network wrote; what was guessed is kept only where sound has been made of it already."""
+        self.windows = [*self.windows, window]
+        self.states, self.written = window.states[-1], window.end
+        self.schedule += 1
+        if self.guess is not None and self.made <= self.written:
+            self.guess = None
 
     def phase(self, frame: int) -> Phase:
         """Carriers' phases at a frame, None where they are unknown: then those of a note that was never bent."""
@@ -145,16 +161,16 @@ class Voice:
             if frame is None or piece.end <= frame:
                 piece.add_to(mix, self.position)
             elif piece.first < frame:
-                piece.before(frame).add_to(mix, self.position)
+                piece.add_frames_to(mix, self.position, frame)
         if self.crossing is not None:
             start, sound = self.crossing
             part = sound[:, self.position - start :][:, : mix.shape[1]]
             mix[:, : part.shape[1]] += part
 
     def content(self, first: int, count: int) -> Content:
-        """What the network wrote for up to `count` frames; fewer where a window ends."""
-        for window in self.windows:
-            if window.begin <= first < window.end:
+        """What is known of up to `count` frames; fewer where a window ends."""
+        for window in (*self.windows, self.guess):
+            if window is not None and window.begin <= first < window.end:
                 return window.content[first - window.first :][:count]
         raise AssertionError("a frame was asked for before it was computed")
 
@@ -225,6 +241,8 @@ def is_over(voice: Voice) -> bool:
     return voice.silent if voice.fade is None else voice.fade <= 0
 
 
-def fade_out(left: int, samples: int) -> Samples:
-    """Linear way to silence over the next samples, `left` of FADE of it being still to go."""
-    return np.clip((left - np.arange(samples)) / FADE, 0, 1).astype(np.float32)
+def fade_out(voice: Voice, samples: int) -> Samples:
+    """Gain of a fading voice's next samples: silenced, it goes in a straight line, damped, as a string does or so."""
+    left = (voice.fade or 0) - np.arange(samples, dtype=np.float32)
+    gain = np.clip(left / DAMPED, 0, 1) ** 3 if voice.damped else voice.fading * np.clip(left / FADE, 0, 1)
+    return np.asarray(gain, np.float32)

@@ -20,8 +20,8 @@ from engine.voices.models import UNTOUCHED, Content, KeysModel, Touch
 from engine.voices.piece import Phase, Piece
 from engine.voices.prepared import Prepared, heard_velocity
 from engine.voices.voice import (
-    BRIDGE,
     CHANGED,
+    GUESSED,
     WINDOWS,
     Change,
     HeardNote,
@@ -33,14 +33,16 @@ from engine.voices.voice import (
     window_size,
 )
 
+FAINT = 0.01  # of the loudest voice, -40 dB
 LEAD = 512
 """Samples from an event that changes a voice's future until it is heard: what the network has for it, 12 ms."""
-JOIN_FRAMES = WINDOWS[-1] // 2
+JOIN_FRAMES = WINDOWS[-1]
 """A voice that needs its next window within so many frames joins a batch: the same frames, only earlier."""
 MOST_LATE = 2048
 """Samples for which a change is put off at most that is not ready in time."""
-BRIDGE_SECONDS = 0.003
-"""For which the renderer waits for a window that another thread has begun: a long one takes up to 15 ms."""
+WINDOW_SECONDS, MOST_GUESSED = 0.003, 32
+"""For which the renderer waits for a window that another thread has begun (a long one takes up to 15 ms) before it
+guesses, and frames that it guesses at most in turn: 190 ms."""
 ONSET_SECONDS = 0.0015
 """For which the renderer waits for a new note's first window in a short block; then the note begins one block later."""
 KEPT_ONSETS, MOST_ANNOUNCED = 32, 32
@@ -66,6 +68,8 @@ class Writing:
         self._lock = threading.Lock()
         self._done = threading.Condition(self._lock)
         self._news = threading.Event()  # for those who look ahead
+        self._free = threading.Event()  # the renderer does nothing, and the interpreter is free
+        self._free.set()
         # What has been announced and is expected since somebody looked: the renderer waits for nobody.
         self._heralds: deque[tuple[int, Onset]] = deque(maxlen=2 * MOST_ANNOUNCED)
         self._expectations: deque[tuple[Collection[int], int]] = deque()
@@ -81,10 +85,9 @@ class Writing:
         self._turned: int | None = None  # when a knob that the network hears has moved
         self._left = 0  # samples of the block that are still to be rendered
         self._helped, self._renderer = False, 0  # does another thread look ahead of the one that renders?
-        self.patient = True
-        """Whether there is time to wait for a change that another thread computes; else it is put off."""
+        self._patient = not live  # is there time to wait for what another thread computes?
         self.late = 0
-        """Changes and notes that were put off, and windows that were bridged, because they were not ready."""
+        """Changes and notes that were put off, and windows that were guessed, because they were not ready."""
         self._onsets_busy: set[HeardNote] = set()
 
     @property
@@ -96,6 +99,27 @@ class Writing:
     def prepared(self) -> float:
         """Share of the notes whose beginnings are written, 0-1."""
         return self._prepared.share
+
+    def _wait(self, seconds: float | None = None) -> bool:
+        """Let another thread hand in what it computes; return whether one has."""
+        self._free.set()
+        try:
+            return self._done.wait(seconds)
+        finally:
+            self._free.clear()
+
+    def _level(self, voice: Voice) -> float:
+        """Level of what is heard now, however far the network has written ahead."""
+        frame = self._model.codec.first_frame_of(voice.position)
+        known = (*voice.windows, voice.guess)
+        return next((window.level for window in known if window and window.begin <= frame < window.end), 1.0)
+
+    def _faint(self, voices: Sequence[Voice]) -> set[int]:
+        """Numbers of those that others drown: how they are let go, nobody hears."""
+        if not voices:
+            return set()
+        loudest = max((self._level(voice) for voice in self._voices if voice.written), default=0.0)
+        return {voice.number for voice in voices if self._level(voice) < FAINT * loudest}
 
     def _needed(self, voice: Voice, samples: int) -> int:
         """Frames that begin before the samples end."""
@@ -143,26 +167,31 @@ class Writing:
         """Have the network write every frame that the next samples need, voices of a size in one batch."""
         for voice in self._voices:
             voice.waiting = False
+        while self._guess([voice for voice in self._missing(samples) if voice.damped]):
+            pass
+        behind = any(voice.guess is not None and not voice.damped for voice in self._voices)
+        until = time.perf_counter() + (0 if behind else WINDOW_SECONDS)
         while missing := self._missing(samples):
-            if busy := [voice for voice in missing if voice.busy]:  # sooner done than begun again, mostly
-                may_help = self._helped and not any(voice.bridged is not None for voice in busy)
-                in_time = self._done.wait(BRIDGE_SECONDS if may_help else None)
-                late = [voice for voice in self._missing(samples) if voice.end]  # it may have come at the last moment
-                if late and not in_time:
-                    self._bridge(late)
+            if any(voice.busy for voice in missing):  # sooner done than begun again, mostly
+                left = until - time.perf_counter()
+                if self._helped and not (left > 0 and self._wait(left)):
+                    late = [voice for voice in self._missing(samples) if voice.busy]  # it may have come just now
+                    if late and not self._guess(late):
+                        self._wait()
+                elif not self._helped:
+                    self._wait()
                 continue
             if begun := [voice for voice in missing if not voice.end]:
                 self._begin(begun)
                 continue
             size = window_size(missing[0])
-            if self._helped and (size >= LONG or len(missing) > 1):
-                self._bridge(missing)
+            if self._helped and (size >= LONG or len(missing) > 1) and self._guess(missing):
                 continue
             batch = [voice for voice in missing if window_size(voice) == size]
             batch += [
                 voice for voice in self._voices
-                if voice not in batch and not voice.busy and voice.end and window_size(voice) == size
-                and voice.end < self._needed(voice, samples) + self._join
+                if voice not in batch and not voice.busy and voice.written and window_size(voice) == size
+                and voice.written < self._needed(voice, samples) + self._join
             ]  # fmt: skip
             self._write([self._extended(voice) for voice in batch[: self._network.rows(size)]])
 
@@ -176,9 +205,9 @@ class Writing:
         for voice in voices:
             heard = voice.heard, voice.latent
             while heard in self._onsets_busy and heard not in self._prepared and not voice.waiting:
-                left = None if self.patient or voice.waited else until - time.perf_counter()
+                left = None if self._patient or voice.waited else until - time.perf_counter()
                 if left is None or left > 0:
-                    self._done.wait(left)
+                    self._wait(left)
                 else:
                     voice.waiting = True
             if voice.waiting:
@@ -202,12 +231,12 @@ class Writing:
         heard = voice.heard, voice.latent
         ready = self._ready_onset(voice.note, voice.channel, heard)
         if ready is not None and ready.window is not None and ready.piece is not None:
-            self._append(voice, ready.window)
+            voice.append(ready.window)
             voice.pieces, voice.batch = [ready.piece], 1
             return True
         written = self._prepared.get(heard)
         if written is not None:
-            self._append(voice, self._window(0, 0, written, heard, voice.note.velocity))
+            voice.append(self._window(0, 0, written, heard, voice.note.velocity))
         return written is not None
 
     def _hear_heralds(self) -> None:
@@ -220,19 +249,22 @@ class Writing:
             if len(others) < MOST_ANNOUNCED:
                 self._announced = sorted([*others, (due, onset)], key=lambda entry: entry[0])
 
-    def _bridge(self, voices: Sequence[Voice]) -> None:
-        """Write short windows for voices whose own are late. A little of what lies ahead goes unheard of by the frames
-        before it; the long window goes on after it, when it is there."""
-        voices = voices[: self._network.rows(BRIDGE, together=len(voices) > 1)]
-        before = [(voice.states, voice.schedule) for voice in voices]
-        work = [self._extended(voice) for voice in voices]
-        for one in work:
-            one.size, one.together = BRIDGE, len(voices) > 1
-        self._write(work)
-        for voice, (states, schedule) in zip(voices, before, strict=True):
-            voice.schedule = schedule
-            voice.bridged = states if voice.busy and voice.states is not states else None
-            self.late += 1
+    def _guess(self, voices: Sequence[Voice]) -> bool:
+        """Go on without the network for some frames where it is late; return whether that may be.
+
+        What it writes of these frames in the end is heard as far as they have no sound yet.
+        """
+        guessing = [
+            voice for voice in voices if voice.written and (voice.damped or voice.end < voice.written + MOST_GUESSED)
+        ]
+        for voice in guessing:
+            before = np.concatenate([voice.windows[-1].content, *([voice.guess.content] if voice.guess else [])])
+            guess = self._model.guess(before, GUESSED)
+            content = np.concatenate([voice.guess.content, guess]) if voice.guess else guess
+            first = voice.guess.first if voice.guess else voice.written
+            voice.guess = Window(first, first, content, [], self._model.level(guess))
+            self.late += not voice.damped
+        return bool(guessing)
 
     def _of_onset(self, onset: Onset) -> Work:
         """The first window of a note, and what it sounds like."""
@@ -259,7 +291,7 @@ class Writing:
         """The next window of a voice's present future."""
         heard = voice.heard, voice.latent
         velocity = voice.note.velocity
-        return Work(voice, None, voice.end, voice.end, window_size(voice), heard, heard, voice.states, velocity)
+        return Work(voice, None, voice.written, voice.written, window_size(voice), heard, heard, voice.states, velocity)
 
     def _followed(self, voice: Voice, change: Change) -> Work:
         """The next window of a change that has begun."""
@@ -272,7 +304,7 @@ class Writing:
     def _changed(self, voice: Voice, change: Change) -> Work:
         """The first window of a voice's change, whose border has been written."""
         first, states = change.border, voice.states
-        if change.border < voice.end:
+        if change.border < voice.written:
             window = next(w for w in voice.windows if w.begin <= change.border < w.end)
             chunk = (change.border - window.first) // CHUNK
             first, states = window.first + chunk * CHUNK, window.states[chunk]
@@ -354,15 +386,6 @@ class Writing:
                 continue
             elif one.change is None or one.change.made:
                 if one.voice.states is one.states:
-                    self._append(one.voice, one.window)
-                elif one.voice.bridged is one.states and one.voice.end < one.window.end:
-                    self._append(one.voice, replace(one.window, begin=one.voice.end))
+                    one.voice.append(one.window)
             elif not one.change.windows or one.change.windows[-1].states[-1] is one.states:
                 one.change.windows.append(one.window)
-
-    def _append(self, voice: Voice, window: Window) -> None:
-        voice.windows = [*voice.windows, window]
-        voice.states, voice.end = window.states[-1], window.end
-        voice.schedule += 1
-        voice.bridged = None
-        self._rest = False, 0

@@ -2,13 +2,15 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.codec import Note
 from engine.midi.events import bend, control, knob, note_off, note_on
 from engine.synth import Synth
 from engine.voices.keys import SILENT, KeysBank
-from engine.voices.voice import BRIDGE, FADE
+from engine.voices.voice import FADE, GUESSED
 from tests.engine.test_timbres import make_instrument
 
 BLOCK = 256
@@ -191,17 +193,17 @@ def in_another_thread(call):
     thread.join()
 
 
-def test_a_voice_whose_long_window_is_late_is_helped_out_with_short_ones(piano):
-    """The thread that looks ahead is stuck: nobody waits for it, and what is heard is nearly the same."""
+def test_where_nobody_looks_ahead_any_more_frames_are_guessed_and_then_written(piano):
+    """The thread that looks ahead is stuck for ever: nobody waits for it, and what is heard is much the same."""
     bank, alone = (KeysBank(piano.model, piano.keys, live=live) for live in (True, False))
     for one in (bank, alone):
         one.start(0, 60, 90.0)
     in_another_thread(bank.look_ahead)
     heard, wanted = (np.concatenate([one.render(BLOCK)[0] for _ in range(200)], axis=1) for one in (bank, alone))
-    assert bank.late >= 10  # a window of 32 frames lasts for 32 blocks
+    assert bank.late >= 4  # of 32 guessed frames and 32 written ones each, for 32 blocks
     assert alone.late == 0
     error = np.sum((heard - wanted) ** 2) / np.sum(wanted**2)
-    assert 10 * np.log10(error + 1e-12) < -30
+    assert 10 * np.log10(error + 1e-12) < -15
 
 
 def test_what_a_stuck_thread_hands_in_late_is_still_used(piano):
@@ -215,15 +217,14 @@ def test_what_a_stuck_thread_hands_in_late_is_still_used(piano):
     end = voice.end
     while voice.end == end:
         bank.render(BLOCK)
-    assert voice.end == end + BRIDGE and voice.bridged is work[0].states
+    assert voice.end == end + GUESSED and voice.written == end
     in_another_thread(lambda: bank._look_at(work))
-    assert voice.end == end + work[0].size and voice.bridged is None and not voice.busy
+    assert voice.end == voice.written == end + work[0].size and not voice.busy
     assert np.isfinite(bank.render(20 * BLOCK)[0]).all()
 
 
 def test_in_short_blocks_a_note_that_is_not_ready_begins_later_as_a_whole(tiny):
     bank, other = (KeysBank(tiny.model, tiny.keys, live=True) for _ in range(2))
-    bank.patient = False
     bank.start(0, 60, 90.0)
     voice = bank._voices[0]
     onset = voice.heard, voice.latent
@@ -275,3 +276,94 @@ def test_a_window_that_comes_at_the_last_moment_needs_no_bridge(piano, monkeypat
         bank.render(BLOCK)
     assert voice.end == end + work[0].size
     assert bank.late == 0
+
+
+def ratio_db(a, b):
+    return 10 * np.log10(np.sum(b**2) / (np.sum((a - b) ** 2) + 1e-20))
+
+
+def test_what_is_guessed_goes_on_as_a_held_note_does(piano):
+    model, note = piano.model, Note(55, 80.0)
+    with torch.inference_mode():
+        written = model.decode(model.network(torch.from_numpy(model.inputs(note, 0, 120, ()))[None])[0], note, ())
+    guessed = model.guess(written[:96], 8)
+    assert guessed.shape == written[96:104].shape and guessed.dtype == written.dtype
+    assert ratio_db(guessed, written[96:104]) > 10
+    loud = np.abs(written[95]) > 1e-6
+    assert np.all(np.abs(guessed[:, loud]) <= 1.001 * np.abs(written[95][loud]))  # nothing ever grows
+    assert np.allclose(model.guess(written[:1], 3), written[:1], atol=1e-7)  # nothing is known but one frame
+
+
+def test_the_true_frames_are_heard_again_as_soon_as_they_are_written(piano):
+    bank, alone = (KeysBank(piano.model, piano.keys, live=live) for live in (True, False))
+    for one in (bank, alone):
+        one.start(0, 60, 90.0)
+    in_another_thread(bank.look_ahead)
+    for _ in range(60):
+        bank.render(BLOCK), alone.render(BLOCK)
+    assert bank._voices[0].guess is not None and bank.behind == 1
+    in_another_thread(lambda: [bank.look_ahead() for _ in range(9)])
+    for _ in range(40):
+        in_another_thread(lambda: [bank.look_ahead() for _ in range(9)])
+        heard, wanted = bank.render(BLOCK)[0], alone.render(BLOCK)[0]
+    assert bank.behind == 0
+    assert ratio_db(heard, wanted) > 40
+
+
+def test_a_change_that_nobody_computes_is_made_without_the_network(piano):
+    """A pedal lets go of more than there is time for: no block waits, and all notes end."""
+    bank = KeysBank(piano.model, piano.keys, live=True)
+    for number in range(12):
+        bank.start(number, 48 + number, 90.0)
+    in_another_thread(bank.look_ahead)
+    bank.render(4000)
+    for number in range(12):
+        bank.release(number)
+    calls = []
+    bank._changes = lambda changing: calls.append(changing) or []  # nobody may
+    for _ in range(12):
+        bank.render(BLOCK)
+    assert not calls
+    assert all(voice.damped for voice in bank._voices)
+    assert len(ends(bank, 60)) == 12
+
+
+def test_notes_that_others_drown_are_let_go_without_the_network(piano):
+    sounds = {}
+    for faint in (True, False):
+        bank = KeysBank(piano.model, piano.keys)
+        for number, velocity in ((0, 127.0), (1, 6.0)):
+            bank.start(number, 48 + 7 * number, velocity)
+        bank.render(6000)
+        if not faint:
+            bank._faint = lambda voices: set()
+        bank.release(1)
+        sounds[faint] = np.concatenate([bank.render(BLOCK)[0] for _ in range(80)], axis=1)
+        assert [voice.damped for voice in bank._voices if voice.number] in ([faint], [])
+    assert ratio_db(sounds[True], sounds[False]) > 45
+
+
+def test_a_damped_note_is_silenced_without_a_step(piano):
+    bank = KeysBank(piano.model, piano.keys)
+    bank.start(0, 60, 100.0)
+    bank.render(5000)
+    bank._damp(bank._voices[0])
+    bank._happened()
+    before = bank.render(5000)[0]
+    bank.silence(0)
+    after, ended = bank.render(400)
+    assert (
+        np.abs(np.diff(np.concatenate([before, after], axis=1), axis=1)).max() <= np.abs(np.diff(before, axis=1)).max()
+    )
+    assert ended == [0] and not after[:, FADE:].any()
+
+
+def test_of_notes_that_are_shed_those_struck_again_go_before_soft_ones(tiny):
+    bank = KeysBank(tiny.model, tiny.keys, live=True)
+    for number, key in enumerate([60, 62, 64, 60, 67, 69, 71, 72]):
+        bank.start(number, key, 100.0)
+    bank.render(1000)
+    while not any(bank._is_late(voice) for voice in bank._voices):
+        bank.render(64)
+    assert bank.shed() == [0]
+    assert bank._voices[0].damped
