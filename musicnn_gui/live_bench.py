@@ -7,6 +7,7 @@ Every measurement is one function that returns numbers; the arithmetic on record
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import os
 import queue
@@ -786,10 +787,16 @@ def xruns_score(server: LiveServer, options: LiveBenchOptions) -> Row:
         seconds = time.monotonic() - begun
         recording = stage.tester.recorded()
         troubles = stage.troubles()
-        loads = [row["load"] for row in stage.since()]
+        loads, rows = [row["load"] for row in stage.since()], stage.since()
+        sample_rate = _open_instrument().sample_rate
+        places = [  # of the score
+            round(late["score_position"] / sample_rate, 1)
+            for early, late in itertools.pairwise(rows) if late["xruns"] > early["xruns"]
+        ]  # fmt: skip
         peak = float(np.abs(recording.sound).max(initial=0.0))
     return {
-        "seconds": round(seconds, 1), **troubles, "mean_load": round(float(np.mean(loads)), 3), "gaps": recording.gaps,
+        "seconds": round(seconds, 1), **troubles, "xruns_at_s": places,
+        "mean_load": round(float(np.mean(loads)), 3), "gaps": recording.gaps,
         "skipped": recording.skipped, "peak": round(peak, 3), "block": server.block,
     }  # fmt: skip
 

@@ -260,3 +260,25 @@ def test_warming_up_leaves_no_trace(fading):
     assert after.snapshot.voices == 0
     after.send(note_on(0, 60, 100))
     assert np.array_equal(heard(after), sound)
+
+
+def test_where_the_network_falls_behind_notes_are_shed_before_there_is_a_gap(fading):
+    """Somebody looks ahead once, and then nobody does: what is late is guessed, and what nobody misses ends."""
+    engine = LiveEngine(fading)
+    for key in range(50, 62):
+        engine.send(note_on(0, key, 100))
+    engine.send(control(0, 64, 127))
+    for key in range(50, 62):
+        engine.send(note_off(1, key))
+        engine.send(note_on(2, key, 100))
+    for _ in range(4):
+        engine.render(128)
+    thread = threading.Thread(target=engine.look_ahead)
+    thread.start()
+    thread.join()
+    while engine.snapshot.shed == 0:
+        assert engine.render(128).any()
+        assert engine.snapshot.position < 10 * engine.sample_rate
+        time.sleep(0.001)
+    assert engine.snapshot.late > 0
+    assert engine.snapshot.shed <= 6  # an eighth of them at a time
