@@ -25,6 +25,8 @@ CHANNELS = 16
 MIN_NOTE_SECONDS = 0.01  # FluidSynth's: a shorter note is held that long
 VOLUME_RAMP_SECONDS = 0.01
 VIBRATO_HZ = 5.5
+FORESEE_SAMPLES = 2048
+"""Between two looks for what coming events let go of, an eighth of what is known ahead: in a rush each takes 8 ms."""
 VIBRATO_STEP = 64  # samples between two values of the vibrato
 
 
@@ -63,7 +65,8 @@ class Synth:
         self._releases: list[tuple[int, int]] = []
         self._earliest: dict[int, int] = {}
         self._foreseen: list[Event] = []
-        self._struck: set[int] = set()  # channels with new notes
+        self._struck: set[int] = set()  # channels with new notes, whose releases may be foreseen
+        self._foreseen_until = 0  # sample before which releases are not looked for again
         numbers: itertools.count[int] = itertools.count()
         self._channels = [ChannelState(numbers) for _ in range(CHANNELS)]
         self._where: dict[int, tuple[int, Part]] = {}  # channel and part of every note that sounds
@@ -124,15 +127,17 @@ class Synth:
         Notes are announced, and releases too: what a pedal lets go of is found by playing the events to a copy of the
         channel. What was foreseen from the first of these events on is forgotten.
         """
-        channels, self._struck = self._struck, set()  # their new notes' releases may be foreseen already
         if events:
             for event in events:
                 self.announce(event)
             kept = [event for event in self._foreseen if self.position <= event.sample < events[0].sample]
             self._foreseen = [*kept, *events]
-            channels |= {event.channel for event in events if event.kind in (Kind.NOTE_OFF, Kind.NOTE_ON, Kind.CONTROL)}
-        if self._foreseen:
-            for index in channels:
+            kinds = Kind.NOTE_OFF, Kind.NOTE_ON, Kind.CONTROL
+            self._struck |= {event.channel for event in events if event.kind in kinds}
+        if self._struck and self.position >= self._foreseen_until:
+            self._foreseen_until = self.position + FORESEE_SAMPLES
+            channels, self._struck = self._struck, set()
+            for index in channels if self._foreseen else ():
                 self._foresee_releases(index)
 
     def _foresee_releases(self, index: int) -> None:

@@ -19,8 +19,8 @@ event; if the event comes otherwise, it is dropped.
 
 How the frames are cut into windows depends on the note's own events alone, never on the size of the blocks or on how
 far ahead the speculation is: live and offline rendering give the same sound. Only where a live voice would have to wait
-for a long window some frames are *guessed*, and in short blocks a note or a release that is not ready comes a block
-later; both are counted as *late*.
+for a window some frames are *guessed*, and a note or a release that is not ready comes a block later; both are counted
+as *late*. A release that louder notes drown, and live one that is not ready in time, is *damped*: a plain fade.
 
 Threads: one thread, the render worker, calls everything but `look_ahead` and `prepare_onset`, which others may call at
 any time. There are three layers: `engine.voices.writing` (the network's part), `engine.voices.ahead` (the
@@ -44,7 +44,7 @@ from engine.voices.writing import LEAD, MOST_LATE
 
 TURN_SAMPLES = 1024
 """Between two looks at knobs that the network hears, 23 ms: each costs a window of every voice."""
-MOST_CHANGES = 24  # that are made in one short block: each takes 0.1 ms
+MOST_CHANGES = 24  # that are made in one block: each takes 0.1 ms
 LATE_FRAMES = 2
 """A voice that is so far ahead only is late: more than that is to be had for nobody's waiting."""
 MOST_MIXED = 1024

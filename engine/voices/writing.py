@@ -33,7 +33,7 @@ from engine.voices.voice import (
     window_size,
 )
 
-FAINT = 0.01  # of the loudest voice, -40 dB
+FAINT = 0.01  # of the loudest voice, -40 dB: what the network would make of such a note's release, nobody hears
 LEAD = 512
 """Samples from an event that changes a voice's future until it is heard: what the network has for it, 12 ms."""
 JOIN_FRAMES = WINDOWS[-1]
@@ -44,7 +44,7 @@ WINDOW_SECONDS, MOST_GUESSED = 0.003, 32
 """For which the renderer waits for a window that another thread has begun (a long one takes up to 15 ms) before it
 guesses, and frames that it guesses at most in turn: 190 ms."""
 ONSET_SECONDS = 0.0015
-"""For which the renderer waits for a new note's first window in a short block; then the note begins one block later."""
+"""For which the renderer waits live for a new note's first window; then the note begins one block later."""
 KEPT_ONSETS, MOST_ANNOUNCED = 32, 32
 """Notes that were announced whose beginnings are remembered, and notes that may be announced."""
 
