@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from engine.spectral import Samples
 
 Envelopes = NDArray[np.complex64]
-SCRATCH_ROWS = 64  # of a piece of sound of 32 frames in stereo
+SCRATCH_ROWS = 32  # of a piece of sound of 16 frames in stereo
 Lobes = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Real and imaginary, see `PartialSynthesis.lobes`."""
 

@@ -787,7 +787,7 @@ def xruns_score(server: LiveServer, options: LiveBenchOptions) -> Row:
         seconds = time.monotonic() - begun
         recording = stage.tester.recorded()
         troubles = stage.troubles()
-        loads, rows = [row["load"] for row in stage.since()], stage.since()
+        rows = stage.since()
         sample_rate = _open_instrument().sample_rate
         places = [  # of the score
             round(late["score_position"] / sample_rate, 1)
@@ -796,7 +796,7 @@ def xruns_score(server: LiveServer, options: LiveBenchOptions) -> Row:
         peak = float(np.abs(recording.sound).max(initial=0.0))
     return {
         "seconds": round(seconds, 1), **troubles, "xruns_at_s": places,
-        "mean_load": round(float(np.mean(loads)), 3), "gaps": recording.gaps,
+        "mean_load": round(float(np.mean([row["load"] for row in rows])), 3), "gaps": recording.gaps,
         "skipped": recording.skipped, "peak": round(peak, 3), "block": server.block,
     }  # fmt: skip
 

@@ -36,6 +36,11 @@ SETTLED = 44_100
 LONGEST_WAIT = 1 << 30  # samples, when nothing is waited for
 
 
+def batch_size(voice: Voice) -> int:
+    """Frames of a voice that are made to sound next."""
+    return BATCHES[min(voice.batch, len(BATCHES) - 1)]
+
+
 class LookingAhead(Writing):
     """Voices, whose future may be computed while they play the present."""
 
@@ -271,6 +276,6 @@ class LookingAhead(Writing):
             return None
         _, voice, end = soonest
         first, touch = voice.made, self._touch_of(voice.channel)
-        content = voice.content(first, min(BATCHES[min(voice.batch, len(BATCHES) - 1)], end - first))
+        content = voice.content(first, min(batch_size(voice), end - first))
         voice.making = True
         return Sound(voice, None, voice.version, first, content, voice.phase(first), touch)

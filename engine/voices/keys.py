@@ -37,7 +37,7 @@ import numpy as np
 
 from engine.codec import Heard, Note
 from engine.spectral import Samples
-from engine.voices.ahead import BATCHES, LONGEST_WAIT, TOGETHER, LookingAhead
+from engine.voices.ahead import LONGEST_WAIT, TOGETHER, LookingAhead, batch_size
 from engine.voices.models import Touch
 from engine.voices.voice import CROSSFADE, DAMPED, FADE, Change, Voice, fade_out, is_over, same_future
 from engine.voices.writing import LEAD, MOST_LATE
@@ -343,8 +343,7 @@ class KeysBank(LookingAhead):
     def _make_piece(self, voice: Voice) -> None:
         """Sound of the next frames: few after a change, more while nothing happens."""
         first = voice.made
-        batch = min(voice.batch, 1 if self._helped else len(BATCHES) - 1)
-        content = voice.content(first, BATCHES[batch])
+        content = voice.content(first, batch_size(voice))
         voice.pieces.append(self._piece(content, first, voice.note, voice.phase(first), self._touch_of(voice.channel)))
         voice.batch += 1
         self._rest = False, 0

@@ -59,24 +59,24 @@ class Piece:
 
     def add_frames_to(self, mix: Samples, position: int, frame: int) -> None:
         """As `add_to`, but of frames before one only."""
-        samples, length = mix.shape[1], self.stretches.shape[2]
-        for index in range(max(0, (position - self.start - length) // self.hop), frame - self.first):
-            part, at = self.stretches[index], position - self.start - index * self.hop
-            if at >= 0:
-                part = part[:, at : at + samples]
-                mix[:, : part.shape[1]] += part
-            elif at > -samples:
-                mix[:, -at:] += part[:, : samples + at]
+        past = position - self.start
+        for index in range(max(0, (past - self.stretches.shape[2]) // self.hop), frame - self.first):
+            _add(mix, self.stretches[index], past - index * self.hop)
 
     def add_to(self, mix: Samples, position: int) -> None:
         """Add what it sounds like from a sample of the voice on to (2, samples)."""
-        samples, at = mix.shape[1], position - self.start
-        if at >= 0:
-            part = self.sound[:, at : at + samples]
-            mix[:, : part.shape[1]] += part
-        elif at > -samples:
-            part = self.sound[:, : samples + at]
-            mix[:, -at : part.shape[1] - at] += part
+        _add(mix, self.sound, position - self.start)
+
+
+def _add(mix: Samples, sound: Samples, at: int) -> None:
+    """Add what a sound (2, samples) is from its sample `at` on, which is before it begins where that is negative."""
+    samples = mix.shape[1]
+    if at >= 0:
+        part = sound[:, at : at + samples]
+        mix[:, : part.shape[1]] += part
+    elif at > -samples:
+        part = sound[:, : samples + at]
+        mix[:, -at : part.shape[1] - at] += part
 
 
 def overlapped(stretches: Samples, hop: int) -> Samples:

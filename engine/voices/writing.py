@@ -173,12 +173,11 @@ class Writing:
         until = time.perf_counter() + (0 if behind else WINDOW_SECONDS)
         while missing := self._missing(samples):
             if any(voice.busy for voice in missing):  # sooner done than begun again, mostly
-                left = until - time.perf_counter()
-                if self._helped and not (left > 0 and self._wait(left)):
-                    late = [voice for voice in self._missing(samples) if voice.busy]  # it may have come just now
-                    if late and not self._guess(late):
-                        self._wait()
-                elif not self._helped:
+                left = until - time.perf_counter() if self._helped else None
+                if (left is None or left > 0) and self._wait(left):
+                    continue
+                late = [voice for voice in self._missing(samples) if voice.busy]  # it may have come just now
+                if late and not self._guess(late):
                     self._wait()
                 continue
             if begun := [voice for voice in missing if not voice.end]:
@@ -258,11 +257,11 @@ class Writing:
             voice for voice in voices if voice.written and (voice.damped or voice.end < voice.written + MOST_GUESSED)
         ]
         for voice in guessing:
-            before = np.concatenate([voice.windows[-1].content, *([voice.guess.content] if voice.guess else [])])
-            guess = self._model.guess(before, GUESSED)
-            content = np.concatenate([voice.guess.content, guess]) if voice.guess else guess
-            first = voice.guess.first if voice.guess else voice.written
-            voice.guess = Window(first, first, content, [], self._model.level(guess))
+            last, first = voice.windows[-1].content, voice.guess.first if voice.guess else voice.written
+            known = np.concatenate([last, voice.guess.content]) if voice.guess else last
+            more = self._model.guess(known, GUESSED)
+            guessed = np.concatenate([known[len(last) :], more])
+            voice.guess = Window(first, first, guessed, [], self._model.level(more))
             self.late += not voice.damped
         return bool(guessing)
 

@@ -58,7 +58,6 @@ class StampingPlayer(Player):
             self.send(NOTE_OFF, KEY, 0)
             if heard.any():
                 return heard
-            print("LOST", sound.any(), self.sent, len(sound), np.flatnonzero(sound.any(axis=1))[-5:])
             self.record(seconds)  # what was played before ends
         raise AssertionError("no hit was heard")
 
