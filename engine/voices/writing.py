@@ -40,9 +40,9 @@ JOIN_FRAMES = WINDOWS[-1]
 """A voice that needs its next window within so many frames joins a batch: the same frames, only earlier."""
 MOST_LATE = 2048
 """Samples for which a change is put off at most that is not ready in time."""
-WINDOW_SECONDS, MOST_GUESSED = 0.003, 32
+WINDOW_SECONDS, WINDOW_SHARE, MOST_GUESSED = 0.003, 0.5, 32
 """For which the renderer waits for a window that another thread has begun (a long one takes up to 15 ms) before it
-guesses, and frames that it guesses at most in turn: 190 ms."""
+guesses, but for no longer than this share of its block; and frames that it guesses at most in turn: 190 ms."""
 ONSET_SECONDS = 0.0015
 """For which the renderer waits live for a new note's first window; then the note begins one block later."""
 KEPT_ONSETS, MOST_ANNOUNCED = 32, 32
@@ -170,7 +170,8 @@ class Writing:
         while self._guess([voice for voice in self._missing(samples) if voice.damped]):
             pass
         behind = any(voice.guess is not None and not voice.damped for voice in self._voices)
-        until = time.perf_counter() + (0 if behind else WINDOW_SECONDS)
+        patience = min(WINDOW_SECONDS, WINDOW_SHARE * max(self._left, samples) / self._model.codec.sample_rate)
+        until = time.perf_counter() + (0 if behind else patience)
         while missing := self._missing(samples):
             if any(voice.busy for voice in missing):  # sooner done than begun again, mostly
                 left = until - time.perf_counter() if self._helped else None

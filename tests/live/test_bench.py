@@ -19,6 +19,8 @@ def test_the_short_measurement_runs_and_hears_the_notes():
     assert latency["missing"] < latency["n"] / 2
     assert 10 < latency["median_ms"] < 100  # a block of 512 alone is 10.7 ms
     assert latency["program_says_ms"] > 10
+    assert latency["jitter_from_period_ms"] < latency["jitter_ms"]
+    assert latency["machine_stalls"] >= 0
     assert 100 < rows["memory"]["ready_mb"] < 2000
 
 

@@ -1,11 +1,18 @@
 """The arithmetic of the measurements, on signals of which the answer is known."""
 
 import itertools
+import os
+import signal
+import time
 
 import numpy as np
 import pytest
 
-from musicnn_gui import live_bench as bench
+from engine.errors import DeviceError
+from musicnn_gui import live_bench
+from musicnn_gui.live_bench import arithmetic as bench
+from musicnn_gui.live_bench.measurements import write_chords
+from musicnn_gui.live_bench.stage import LiveServer, MachineWatch
 
 RATE = 48_000
 
@@ -181,7 +188,7 @@ def test_the_score_of_chords_can_be_read(tmp_path):
     from engine.midi.files import read_score
 
     path = tmp_path / "chords.mid"
-    seconds = bench.write_chords(path)
+    seconds = write_chords(path)
     score = read_score(path, 44_100)
     assert 10 < seconds < 14
     assert score.seconds == pytest.approx(seconds, abs=0.01)
@@ -191,7 +198,21 @@ def test_the_score_of_chords_can_be_read(tmp_path):
 
 def test_without_jackd_one_sentence_says_so(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(bench.DeviceError, match="jackd is not installed"), bench.LiveServer(48_000, 128):
+    with pytest.raises(DeviceError, match="jackd is not installed"), LiveServer(48_000, 128):
         pass
-    with pytest.raises(bench.DeviceError, match="no measurement 'speed'"):
-        bench.run_live_bench(bench.LiveBenchOptions(parts=("speed",)))
+    with pytest.raises(DeviceError, match="no measurement 'speed'"):
+        live_bench.run_live_bench(live_bench.LiveBenchOptions(parts=("speed",)))
+
+
+def test_the_watch_sees_that_the_machine_stands_still():
+    begun = time.perf_counter()
+    with MachineWatch() as watch:
+        os.kill(watch.process.pid, signal.SIGSTOP)
+        time.sleep(0.1)
+        os.kill(watch.process.pid, signal.SIGCONT)
+        deadline = time.monotonic() + 10
+        while not watch.since(begun)["machine_stalls"] and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert watch.since(begun)["machine_worst_ms"] >= 90
+        assert watch.since(time.perf_counter()) == {"machine_stalls": 0, "machine_worst_ms": 0.0}
+    assert watch.process.poll() is not None
