@@ -50,7 +50,7 @@ SEARCH_SECONDS = 2.0  # between two looks for a device that is missing
 WEIGH_SECONDS = 0.5  # between two looks at the memory
 STALL_SECONDS = 4.0  # without a block asked for, after which a device counts as gone
 SLEEP_SECONDS = 2.0  # that the clock may jump
-RESERVE_MB = 48  # the sound of some sixty voices that is made ahead
+RESERVE_MB = 96  # the sound of sixty voices that is made ahead, and kept until it has been heard: asked for in any case
 GARBAGE = 2000, 50, 1000
 """Objects until the youngest are looked through, and how often that is until those of the next two ages are."""
 NO_DEVICE = "No sound device: you can still play, watch and export. Connect one, and it will be used."

@@ -13,7 +13,7 @@ from engine.audio.limiter import LOOKAHEAD, Limiter
 from engine.codec import Heard, Note
 from engine.instrument import Instrument
 from engine.knobs import KNOBS, MASTER
-from engine.midi.channel import DRUM_CHANNEL, ChannelState, Release, Silence, Start
+from engine.midi.channel import ALL_SOUND_OFF, DRUM_CHANNEL, ChannelState, Release, Silence, Start
 from engine.midi.events import Event, Kind
 from engine.ramp import Ramp
 from engine.spectral import Samples
@@ -314,9 +314,11 @@ class Synth:
                 case Release(number):
                     self._release(number)
                 case Silence(number):
-                    if number in self._where:
-                        self._where[number][1].bank.silence(number)
-                    self._forget(number)
+                    self._silence(number)
+        if event.kind is Kind.PANIC or (event.kind is Kind.CONTROL and event.number == ALL_SOUND_OFF):
+            for number, (place, _) in list(self._where.items()):
+                if place == index:  # the channel says nothing of notes that have been let go and ring on
+                    self._silence(number)
 
     def _start(self, number: int, key: int, velocity: float, index: int) -> None:
         velocity = max(1.0, velocity * self._softened(index))
@@ -342,6 +344,11 @@ class Synth:
     def _let_go(self, number: int) -> None:
         if number in self._where:
             self._where[number][1].bank.release(number)
+
+    def _silence(self, number: int) -> None:
+        if number in self._where:
+            self._where[number][1].bank.silence(number)
+        self._forget(number)
 
     def _forget(self, number: int) -> None:
         place = self._where.pop(number, None)

@@ -22,7 +22,7 @@ NOW, URGENT, SOON, LATER = 2, (3, 8), (6, 20), (20, 48)
 rush of notes finds the others far ahead. What has to sound in NOW frames comes before all that follows from events."""
 FREE_SECONDS = 0.005
 """For which sound waits to be made until the renderer has done its part: two threads that are busy in Python take turns
-every 0.1 ms, and each turn costs as much."""
+every half a millisecond, and each turn costs time."""
 FEWEST = 8  # frames that are made to sound at once where that can wait
 MANY = 6  # long windows that are written at once far ahead: a batch of eight takes hardly longer than one
 URGENT_EVENT = 2048

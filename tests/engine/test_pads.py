@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from engine.errors import InstrumentError
 from engine.live import LiveEngine
-from engine.midi.events import bend, control, knob, note_off, note_on, tempo
+from engine.midi.events import bend, control, knob, note_off, note_on, panic, tempo
 from engine.synth import Synth
 from engine.voices.drums import DRUMS, drum_pads
 from engine.voices.pads import FADE, RELEASE
@@ -274,3 +274,9 @@ def test_pads_start_from_a_sound_that_is_brought_along():
 def test_notes_cannot_start_from_a_sound(fading):
     with pytest.raises(InstrumentError, match="only pads and songs"):
         LiveEngine(fading).listen(np.zeros((2, 9999), np.float32))
+
+
+def test_panic_ends_hits_that_were_let_go_and_ring_on():
+    score = [note_on(0, SNARE, 127), note_off(300, SNARE)]
+    assert np.abs(hits(score)[2000:]).max() > 0.01
+    assert not hits([*score, panic(1000)])[1000 + FADE :].any()

@@ -299,3 +299,16 @@ def test_what_the_network_hears_can_be_shown_block_by_block(tiny):
     both = codec.signal(replace(first, release=900), 1900, 600) + codec.signal(second, 1600, 600)
     assert np.allclose(shown[1900:], both, atol=1e-6)
     assert len(two_sines(codec, [])) == 0
+
+
+@pytest.mark.parametrize("end", [panic(3300), control(3300, 120, 0)])
+def test_what_was_let_go_and_rings_on_is_silenced_too(tiny, end):
+    score = [note_on(0, 60, 127), note_off(3000, 60)]
+    over = 3300 + 512
+    assert np.abs(render(tiny, score, 8000)[over:]).max() > 1e-3
+    assert not render(tiny, [*score, end], 8000)[over:].any()
+
+
+def test_all_sound_off_is_for_its_channel_alone(tiny):
+    score = [note_on(0, 60, 127), note_off(3000, 60), control(3300, 120, 0, 1)]
+    assert np.array_equal(render(tiny, score, 8000), render(tiny, score[:2], 8000))
