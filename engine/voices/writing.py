@@ -170,7 +170,7 @@ class Writing:
         while self._guess([voice for voice in self._missing(samples) if voice.damped]):
             pass
         behind = any(voice.guess is not None and not voice.damped for voice in self._voices)
-        patience = min(WINDOW_SECONDS, WINDOW_SHARE * max(self._left, samples) / self._model.codec.sample_rate)
+        patience = min(WINDOW_SECONDS, WINDOW_SHARE * self._left / self._model.codec.sample_rate)
         until = time.perf_counter() + (0 if behind else patience)
         while missing := self._missing(samples):
             if any(voice.busy for voice in missing):  # sooner done than begun again, mostly

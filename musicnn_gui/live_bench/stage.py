@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -184,13 +184,8 @@ class RunningProgram(Started):
             self._process = subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True
             )
-        assert self._process.stdout is not None
         lines: queue.Queue[str] = queue.Queue()
-        stack.callback(self._process.stdout.close)
-        reader = threading.Thread(target=_pour, args=(self._process.stdout, lines), daemon=True)
-        reader.start()
-        stack.callback(reader.join, END_SECONDS)
-        stack.callback(_terminate, self._process, END_SECONDS)
+        _listen(self._process, lines.put, stack)
         self._wait_ready(lines)
 
     def rows(self) -> list[Row]:
@@ -240,23 +235,20 @@ class MachineWatch(Started):
 
     def __init__(self) -> None:
         self._stalls: list[tuple[float, float]] = []
+        self._watching = threading.Event()
 
     def _begin(self, stack: ExitStack) -> None:
         command = [sys.executable, "-m", "musicnn_gui.live_bench.watch", str(PRIORITY + 10), str(STALL_MS)]
-        self.process = process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        stack.callback(process.stdout.close)
-        if not process.stdout.readline():
-            raise DeviceError("the watch over the machine did not start")
-        reader = threading.Thread(target=self._read, args=(process.stdout,), daemon=True)
-        reader.start()
-        stack.callback(reader.join, END_SECONDS)
-        stack.callback(_terminate, process, END_SECONDS)
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        _listen(self.process, self._hear, stack)
+        wait(self._watching.is_set, START_SECONDS, "the watch over the machine did not start")
 
-    def _read(self, pipe: IO[str]) -> None:
-        for line in pipe:
-            moment, late = line.split()
-            self._stalls.append((float(moment), float(late)))
+    def _hear(self, line: str) -> None:
+        if not self._watching.is_set():
+            self._watching.set()
+            return
+        moment, late = line.split()
+        self._stalls.append((float(moment), float(late)))
 
     def since(self, moment: float) -> Row:
         """How often since a moment (time.perf_counter) the machine kept its most urgent thread waiting for over
@@ -265,9 +257,20 @@ class MachineWatch(Started):
         return {"machine_stalls": len(late), "machine_worst_ms": round(max(late, default=0.0), 1)}
 
 
-def _pour(pipe: IO[str], lines: queue.Queue[str]) -> None:
-    for line in pipe:
-        lines.put(line)
+def _listen(process: subprocess.Popen[str], take: Callable[[str], object], stack: ExitStack) -> None:
+    """Hand every line that a process says to `take`, in a thread, until it is ended with the stack."""
+    pipe = process.stdout
+    assert pipe is not None
+
+    def pour() -> None:
+        for line in pipe:
+            take(line)
+
+    stack.callback(pipe.close)
+    reader = threading.Thread(target=pour, daemon=True)
+    reader.start()
+    stack.callback(reader.join, END_SECONDS)
+    stack.callback(_terminate, process, END_SECONDS)
 
 
 class _Sequence:
