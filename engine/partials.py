@@ -8,46 +8,19 @@ envelope varies slowly, so a network can learn it; the pitch is the table's, so 
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from engine.sounding import BandedLobes
 from engine.spectral import Samples
 
 Envelopes = NDArray[np.complex64]
-SCRATCH_ROWS = 32  # of a piece of sound of 16 frames in stereo
 Lobes = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Real and imaginary, see `PartialSynthesis.lobes`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """Bins first to last - 1, and what carriers `low` to `high` - 1, in order of frequency, make of them.
-
-    real, imaginary: (high - low, last - first); the same array where no mirror image reaches.
-    """
-
-    first: int
-    last: int
-    low: int
-    high: int
-    real: NDArray[np.float32]
-    imaginary: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class BandedLobes:
-    """Lobes in bands: a carrier reaches only a few bins, and what is not zero has a fifth of the size.
-
-    order: the carriers that sound by frequency.
-    """
-
-    order: NDArray[np.int64]
-    bands: tuple[Band, ...]
 
 
 @dataclass(frozen=True)
@@ -165,60 +138,34 @@ class PartialSynthesis:
         position = hz * self.length / self.sample_rate
         sounding = np.flatnonzero((position > 0) & (position < self.bins - 1))
         order = sounding[np.argsort(position[sounding])]
-        bands = []
+        lobes = BandedLobes(torch.from_numpy(order), [], [], [])
         for first in range(0, self.bins, self.BAND):
             last = min(first + self.BAND, self.bins)
             low, high = np.searchsorted(position[order], (first - self.REACH, last + self.REACH))
-            rows = order[low:high]
-            parts = real[rows, first:last], imaginary[rows, first:last]
-            if np.array_equal(*parts):
-                parts = parts[0], parts[0]
             if high > low:
-                bands.append(Band(first, last, int(low), int(high), *parts))
-        return BandedLobes(order, tuple(bands))
+                parts = real[order[low:high], first:last], imaginary[order[low:high], first:last]
+                ours, theirs = (torch.from_numpy(part) for part in parts)
+                lobes.edges.extend((first, last, int(low), int(high)))
+                lobes.real.append(ours)
+                lobes.imaginary.append(ours if np.array_equal(*parts) else theirs)
+        return lobes
 
-    def stretches(self, turned: Envelopes, lobes: Lobes | BandedLobes) -> Samples:
-        """Windowed stretches (..., length) of envelopes (..., carriers) already turned by their carriers' phases."""
+    def stretches(self, turned: Envelopes, lobes: Lobes) -> Samples:
+        """Windowed stretches (..., length) of envelopes (..., carriers) already turned by their carriers' phases.
+
+        `engine.sounding.sounds` is the quick way to the same."""
         rows = turned.reshape(-1, turned.shape[-1])  # one product of two matrices; a stack of them is four times slower
-        spectrum = self._scratch(len(rows))
-        if isinstance(lobes, BandedLobes):
-            _add_bands(spectrum, rows[:, lobes.order], lobes.bands)
-        else:
-            spectrum.real = np.ascontiguousarray(rows.real) @ lobes[0]
-            spectrum.imag = np.ascontiguousarray(rows.imag) @ lobes[1]
+        spectrum = np.empty((len(rows), self.bins), np.complex64)
+        spectrum.real = np.ascontiguousarray(rows.real) @ lobes[0]
+        spectrum.imag = np.ascontiguousarray(rows.imag) @ lobes[1]
         sound = np.fft.irfft(spectrum, n=self.length, axis=-1).astype(np.float32, copy=False)
         return sound.reshape(*turned.shape[:-1], self.length)
-
-    def _scratch(self, rows: int) -> Envelopes:
-        """Zeros (rows, bins) that this thread uses again and again: new memory costs more than what is done with it."""
-        scratch: Envelopes | None = getattr(self._own, "scratch", None)
-        if scratch is None or len(scratch) < rows:
-            self._own.scratch = scratch = np.empty((max(rows, SCRATCH_ROWS), self.bins), np.complex64)
-        scratch[:rows] = 0
-        return scratch[:rows]
-
-    @cached_property
-    def _own(self) -> threading.local:
-        return threading.local()
 
     def _interpolate(self, distance: NDArray[np.float64]) -> NDArray[np.float64]:
         position = distance * self.STEPS
         index = position.astype(np.int64)
         fraction = position - index
         return np.asarray(self._lobe[index] * (1 - fraction) + self._lobe[index + 1] * fraction)
-
-
-def _add_bands(spectrum: Envelopes, rows: Envelopes, bands: Sequence[Band]) -> None:
-    """Write into a spectrum (frames, bins) what carriers (frames, carriers), in their order, make of its bands."""
-    count = len(rows)
-    parts = np.concatenate([rows.real, rows.imag])  # one product of two matrices for both, where it can be
-    for band in bands:
-        bins, carriers = spectrum[:, band.first : band.last], parts[:, band.low : band.high]
-        if band.real is band.imaginary:
-            made = carriers @ band.real
-            bins.real, bins.imag = made[:count], made[count:]
-        else:
-            bins.real, bins.imag = carriers[:count] @ band.real, carriers[count:] @ band.imaginary
 
 
 def turn(hz: NDArray[np.float64], sample: int, sample_rate: int) -> NDArray[np.complex64]:

@@ -228,7 +228,7 @@ class Synth:
         """Make the tables that a key needs, which the first note on it would wait for."""
         model = self.instrument.model
         if isinstance(model, PartialKeys | BinKeys):
-            model.prepare(Note(key, 64), model.latent(Touch(np.zeros(1), 1.0, 1.0, dict(self.knobs))))
+            model.prepare(Note(key, 64), model.latent(Touch(0.0, 1.0, 1.0, dict(self.knobs))))
 
     @property
     def prepared(self) -> float:

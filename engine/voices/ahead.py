@@ -11,18 +11,15 @@ from collections.abc import Collection, Sequence
 
 from engine.codec import Note
 from engine.networks.playing import LONG
+from engine.voices.models import Frames
+from engine.voices.piece import Piece
 from engine.voices.voice import WINDOWS, Change, Onset, Sound, Voice, Work, same_future, size_of
 from engine.voices.writing import JOIN_FRAMES, Writing
 
-BATCHES = (4, 16)
-"""Frames that are made to sound at a time after the controllers have moved; the last size goes on. `look_ahead` makes
-all but the first."""
 NOW, URGENT, SOON, LATER = 2, (3, 8), (6, 20), (20, 48)
 """Frames that are made to sound and frames that are written ahead: for all voices so many first, then more, so that a
 rush of notes finds the others far ahead. What has to sound in NOW frames comes before all that follows from events."""
-FREE_SECONDS = 0.005
-"""For which sound waits to be made until the renderer has done its part: two threads that are busy in Python take turns
-every half a millisecond, and each turn costs time."""
+MOST_SOUNDS = 8  # voices that are made to sound at a time: 1 ms
 FEWEST = 8  # frames that are made to sound at once where that can wait
 MANY = 6  # long windows that are written at once far ahead: a batch of eight takes hardly longer than one
 URGENT_EVENT = 2048
@@ -34,11 +31,6 @@ TOGETHER = 4
 SETTLED = 44_100
 """Samples for which the knobs have to rest before first windows are prepared for where they stand."""
 LONGEST_WAIT = 1 << 30  # samples, when nothing is waited for
-
-
-def batch_size(voice: Voice) -> int:
-    """Frames of a voice that are made to sound next."""
-    return BATCHES[min(voice.batch, len(BATCHES) - 1)]
 
 
 class LookingAhead(Writing):
@@ -83,18 +75,18 @@ class LookingAhead(Writing):
             return False
         self._helped = threading.get_ident() != self._renderer
         with self._lock:
-            piece = self._next_piece(hurried=hurried, short=short)
-            if piece is None and not short:
+            work = self._next_work(hurried=hurried, short=short)
+            windows = [one for one in work if isinstance(one, Work)]
+            if not work and not short:
                 self._rest = hurried, self._clock + self._idle(hurried=hurried)
-            elif isinstance(piece, list):
-                self._mark(piece, busy=True)
-        if isinstance(piece, list):
-            self._look_at(piece)
-        elif piece is not None:
-            self._make(piece)
-        return piece is not None
+            self._mark(windows, busy=True)
+        if windows:
+            self._look_at(windows)
+        elif work:
+            self._make([one for one in work if isinstance(one, Sound)])
+        return bool(work)
 
-    def _next_piece(self, *, hurried: bool, short: bool) -> list[Work] | Sound | None:
+    def _next_work(self, *, hurried: bool, short: bool) -> Sequence[Work] | Sequence[Sound]:
         """What to compute next, the most urgent first."""
         self._hear_heralds()
         self._hear_expectations()
@@ -104,13 +96,13 @@ class LookingAhead(Writing):
             return first
         unwritten = self._unwritten(short=short)
         for sound, written, samples in ((*URGENT, self._urgent()), (*SOON, 0)):
-            piece = self._of_sound(soundless, sound) or self._of_time(unwritten, written) or self._of_events(samples)
-            if piece:
-                return piece
+            work = self._of_sound(soundless, sound) or self._of_time(unwritten, written) or self._of_events(samples)
+            if work:
+                return work
         if hurried:
-            return None
+            return []
         event = self._of_events(LONGEST_WAIT)
-        return event or self._of_sound(soundless, LATER[0]) or self._of_time(unwritten, LATER[1], MANY) or None
+        return event or self._of_sound(soundless, LATER[0]) or self._of_time(unwritten, LATER[1], MANY)
 
     def _urgent(self) -> int:
         """Samples before an event from which on it is urgent: the sooner the more there is to do for it."""
@@ -160,29 +152,34 @@ class LookingAhead(Writing):
                 self._take(work)
                 self._done.notify_all()
 
-    def _make(self, sound: Sound) -> None:
-        """On another thread than the render worker's; in vain where the voice sounds otherwise meanwhile."""
-        voice, change, piece = sound.voice, sound.change, None
-        self._free.wait(FREE_SECONDS)
+    def _make(self, sounds: Sequence[Sound]) -> None:
+        """On another thread than the render worker's; in vain where a voice sounds otherwise meanwhile."""
+        pieces: Sequence[Piece | None] = [None] * len(sounds)
         try:
-            piece = self._piece(sound.content, sound.first, voice.note, sound.phase, sound.touch)
+            pieces = self._model.pieces([sound.frames for sound in sounds])
         finally:
             with self._lock:
-                if change is None:
-                    voice.making = False
-                else:
-                    change.making = False
-                if piece is not None and voice.version == sound.version:
-                    if change is not None:
-                        change.sound = piece
-                    elif voice.made == sound.first:
-                        voice.pieces.append(piece)
-                        voice.batch += 1
+                for sound, piece in zip(sounds, pieces, strict=True):
+                    self._hand_in(sound, piece)
                 self._rest = False, 0
+
+    def _hand_in(self, sound: Sound, piece: Piece | None) -> None:
+        voice, change = sound.voice, sound.change
+        if change is None:
+            voice.making = False
+        else:
+            change.making = False
+        if piece is None or voice.version != sound.version:
+            return
+        if change is not None:
+            change.sound = piece
+        elif voice.made == piece.first:
+            voice.pieces.append(piece)
+            voice.batch += 1
 
     # --- what there is to do ---
 
-    def _of_events(self, samples: int) -> list[Work] | Sound | None:
+    def _of_events(self, samples: int) -> Sequence[Work] | Sequence[Sound]:
         """What an event within so many samples is followed by."""
         return self._of_onsets(samples) or self._of_changes(samples) or self._of_changed(samples)
 
@@ -202,19 +199,23 @@ class LookingAhead(Writing):
         changing.sort(key=lambda pair: pair[1].due - pair[0].position)
         return self._changes(changing)
 
-    def _of_changed(self, samples: int) -> Sound | None:
-        """What a change that is written sounds like at first, of that which is due soonest, within so many samples."""
+    def _of_changed(self, samples: int) -> list[Sound]:
+        """What changes that are written sound like at first, if one of them is due within so many samples."""
         changing = [
             (change.due - voice.position, voice.number, voice, change)
             for voice in self._voices if voice.batch for change in voice.futures
             if change.windows and change.sound is None and not change.making and voice.made >= change.border
         ]  # fmt: skip
-        if not changing or min(one[0] for one in changing) >= samples:
-            return None
-        _, _, voice, change = min(changing, key=lambda one: one[:2])
-        change.making, first = True, change.border
-        content, touch = change.windows[0].content[first - change.windows[0].first :], self._touch_of(voice.channel)
-        return Sound(voice, change, voice.version, first, content, voice.phase(first), touch)
+        changing.sort(key=lambda one: one[:2])
+        if not changing or changing[0][0] >= samples:
+            return []
+        sounds = []
+        for _, _, voice, change in changing[:MOST_SOUNDS]:
+            change.making, first, window = True, change.border, change.windows[0]
+            touch = self._touch_of(voice.channel)
+            frames = Frames(window.content[first - window.first :], first, voice.note, voice.phase(first), touch)
+            sounds.append(Sound(voice, change, voice.version, frames))
+        return sounds
 
     def _unwritten(self, *, short: bool) -> list[tuple[int, int, int, Voice, Change | None]]:
         """Voices whose next window may be written, the one that needs it soonest first: in how many frames, its number,
@@ -251,31 +252,30 @@ class LookingAhead(Writing):
             for voice, change in near[: self._network.rows(first)]
         ]
 
-    def _soundless(self) -> tuple[int, Voice, int] | None:
-        """The voice that needs its next piece soonest, if it is written: in how many frames, itself, and up to where.
+    def _soundless(self) -> list[tuple[int, int, Voice, int]]:
+        """The voices that are written further than they sound, the one that needs its next piece soonest first: in how
+        many frames, its number, itself, and up to where.
 
         After the controllers have moved the render worker makes a few frames first: while they go on moving, more would
         be made in vain.
         """
-        soonest = None
+        found = []
         for voice in self._voices:
             if not voice.batch or voice.making:
                 continue
             ahead, end = voice.made - self._needed(voice, 0), voice.end
             if voice.change is not None:
                 end = min(end, self._needed(voice, voice.change.due - voice.position))
-            if end - voice.made < (1 if ahead < URGENT[0] else FEWEST):
-                continue  # more will be written until they are needed: small pieces cost as much
-            if soonest is None or ahead < soonest[0]:
-                soonest = ahead, voice, end
-        return soonest
+            if end - voice.made >= (1 if ahead < URGENT[0] else FEWEST) and ahead < LATER[0]:
+                found.append((ahead, voice.number, voice, end))  # more will be written until others are needed
+        found.sort(key=lambda one: one[:2])
+        return found
 
-    def _of_sound(self, soonest: tuple[int, Voice, int] | None, frames: int) -> Sound | None:
-        """The next piece of the voice that needs it soonest, if within so many frames; see `_soundless`."""
-        if soonest is None or soonest[0] >= frames:
-            return None
-        _, voice, end = soonest
-        first, touch = voice.made, self._touch_of(voice.channel)
-        content = voice.content(first, min(batch_size(voice), end - first))
-        voice.making = True
-        return Sound(voice, None, voice.version, first, content, voice.phase(first), touch)
+    def _of_sound(self, soundless: Sequence[tuple[int, int, Voice, int]], frames: int) -> list[Sound]:
+        """The next pieces of the voices that need theirs soonest, if one does within so many frames."""
+        if not soundless or soundless[0][0] >= frames:
+            return []
+        chosen = soundless[:MOST_SOUNDS]
+        for _, _, voice, _ in chosen:
+            voice.making = True
+        return [Sound(voice, None, voice.version, self._sounding(voice, end)) for _, _, voice, end in chosen]

@@ -30,14 +30,14 @@ other threads' part), and here what is heard.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from engine.codec import Heard, Note
 from engine.spectral import Samples
-from engine.voices.ahead import LONGEST_WAIT, TOGETHER, LookingAhead, batch_size
+from engine.voices.ahead import LONGEST_WAIT, TOGETHER, LookingAhead
 from engine.voices.models import Touch
 from engine.voices.voice import CROSSFADE, DAMPED, FADE, Change, Voice, fade_out, is_over, same_future
 from engine.voices.writing import LEAD, MOST_LATE
@@ -131,7 +131,7 @@ class KeysBank(LookingAhead):
     def touch(self, channel: int, left: float, right: float, semitones: float, knobs: Mapping[str, float]) -> None:
         """From now on a channel's notes sound so; notes that sound already follow from their next frame on."""
         with self._lock:
-            self._touches[channel] = touch = Touch(np.array([semitones]), left, right, knobs)
+            self._touches[channel] = touch = Touch(semitones, left, right, knobs)
             latent = self._model.latent(touch)
             if channel == 0 and latent != self._latents.get(0, latent):
                 self._turned = self._clock
@@ -153,7 +153,6 @@ class KeysBank(LookingAhead):
         ended: list[int] = []
         left = samples
         self._renderer = threading.get_ident()
-        self._free.clear()
         with self._lock:
             self._hear_expectations()
             while left or not parts:
@@ -172,12 +171,12 @@ class KeysBank(LookingAhead):
                 self._clock += part.shape[1]
                 parts.append(part)
                 left -= part.shape[1]
-        self._free.set()
         return np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0], ended
 
     def _mix_voices(self, samples: int, most: int) -> None:
         """Add up at least so many samples, more where that is for nothing."""
         self._compute(samples)
+        self._make_pieces([(voice, self._needed(voice, samples)) for voice in self._voices if not voice.waiting])
         ready = most
         for voice in self._voices:
             if voice.waiting:
@@ -320,8 +319,7 @@ class KeysBank(LookingAhead):
         if change.sound is not None:
             voice.pieces.append(change.sound)
         voice.batch = 1
-        while voice.made < begun:
-            self._make_piece(voice)
+        self._make_pieces([(voice, begun)])
         ramp = (np.arange(1, CROSSFADE + 1) / CROSSFADE).astype(np.float32)
         voice.crossing = voice.position, (before - voice.sound(CROSSFADE, begun)) * (1 - ramp)
 
@@ -329,8 +327,6 @@ class KeysBank(LookingAhead):
 
     def _go_on(self, voice: Voice, needed: int) -> None:
         """Let the frames before one be heard, and forget those that are over."""
-        while voice.made < needed:
-            self._make_piece(voice)
         if voice.pieces[0].over < voice.position - self._kept:
             voice.pieces = [piece for piece in voice.pieces if piece.over >= voice.position - self._kept]
         oldest = needed - self._kept // self._model.hop - 2
@@ -340,13 +336,14 @@ class KeysBank(LookingAhead):
             voice.crossing = None
         voice.silent = self._is_silent(voice, needed)
 
-    def _make_piece(self, voice: Voice) -> None:
-        """Sound of the next frames: few after a change, more while nothing happens."""
-        first = voice.made
-        content = voice.content(first, batch_size(voice))
-        voice.pieces.append(self._piece(content, first, voice.note, voice.phase(first), self._touch_of(voice.channel)))
-        voice.batch += 1
-        self._rest = False, 0
+    def _make_pieces(self, needing: Sequence[tuple[Voice, int]]) -> None:
+        """Sound of voices up to a frame: few frames at a time after a change, more while nothing happens."""
+        while short := [(voice, frame) for voice, frame in needing if voice.made < frame]:
+            frames = [self._sounding(voice) for voice, _ in short]
+            for (voice, _), piece in zip(short, self._model.pieces(frames), strict=True):
+                voice.pieces.append(piece)
+                voice.batch += 1
+            self._rest = False, 0
 
     def _is_silent(self, voice: Voice, needed: int) -> bool:
         """Whether all that is known of a voice's future is too soft to be heard."""

@@ -6,11 +6,11 @@ A model has no state: `engine.voices.keys` keeps it for every voice.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from types import MappingProxyType
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,17 +22,21 @@ from engine.knobs import KNOBS, PLAIN, SPECTRAL
 from engine.networks.heads import BinHead, PartialHead, compress
 from engine.networks.playing import PlayingNetwork
 from engine.networks.spectral import SpectralNetwork
-from engine.partials import BandedLobes, CarrierTable, PartialSynthesis
+from engine.partials import CarrierTable, PartialSynthesis
+from engine.sounding import BandedLobes, Tone, sounds
 from engine.spectral import Samples
 from engine.units import db_to_gain, semitones_to_ratio
+from engine.voices.piece import Phase, Piece
 
-Number = TypeVar("Number", np.float32, np.complex64)
 Content = NDArray[np.complex64]
 """What the network wrote for some frames of one note: envelopes (with their noise, see `PartialKeys`) or spectra."""
+Turning = NDArray[np.complex64]
+"""See `PartialKeys._turning`."""
 
 STRETCH_INHARMONICITY = 2e-3  # at the knob's ends, added to the partials' own
 MUTED_DB = -48.0  # of odd or even partials at the knob's ends
 KEPT_LOBES = 128  # 0.1 megabytes each
+TURNED_FRAMES = 16  # that are made to sound at once at most, mostly
 HIGHEST_TILT = 30.0  # dB that the brightness knob may add to any carrier
 NOISE_FRAMES = 4096  # 24 s, before the noise comes again
 NOISE_MEMORY = 0.6  # what an envelope's error keeps from frame to frame
@@ -43,12 +47,12 @@ FADE_FRAMES, FADE_LIMITS = 4, (0.5, 1.0)  # frames from which is learnt how a ca
 class Touch:
     """How some frames of a voice are to sound, beyond what the network wrote.
 
-    semitones: bend and vibrato of each frame, (frames,).
+    semitones: bend and vibrato.
     left, right: channel gains.
     knobs: values by name; a knob that is not there stands at its default.
     """
 
-    semitones: NDArray[np.float64]
+    semitones: float
     left: float
     right: float
     knobs: Mapping[str, float]
@@ -58,8 +62,22 @@ class Touch:
         return self.knobs.get(name, KNOBS[name].default)
 
 
-UNTOUCHED = Touch(np.zeros(1), 1.0, 1.0, MappingProxyType({}))
+UNTOUCHED = Touch(0.0, 1.0, 1.0, MappingProxyType({}))
 """How a channel sounds that nobody has touched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Frames first, first + 1, ... of a note, to be made to sound under a touch.
+
+    phase: carriers' phases at the first of them in turns, (carriers,); None for those of a note that was never bent.
+    """
+
+    content: Content
+    first: int
+    note: Note
+    phase: Phase
+    touch: Touch
 
 
 class KeysModel(Protocol):
@@ -105,14 +123,8 @@ class KeysModel(Protocol):
     def level(self, content: Content) -> float:
         """Upper bound of the amplitude in a stretch of frames."""
 
-    def stretches(
-        self, content: Content, first: int, note: Note, phase: NDArray[np.float64] | None, touch: Touch
-    ) -> tuple[Samples, NDArray[np.float64] | None]:
-        """Sound of frames first, first + 1, ...: (frames, 2, length), left and right, to be overlapped and added.
-
-        phase: carriers' phases at the first frame in turns, None at the note's first; returned are the phases
-        (frames + 1, carriers) at each frame and after the last.
-        """
+    def pieces(self, frames: Sequence[Frames]) -> list[Piece]:
+        """What frames of several voices sound like, each for itself."""
 
 
 class PartialKeys:
@@ -132,7 +144,7 @@ class PartialKeys:
     def _prepare(self, codec: ScoreCodec, network: SpectralNetwork, head: PartialHead) -> None:
         self.codec, self.network, self.head = codec, network, head
         self.synthesis = PartialSynthesis(codec.stft.length, codec.stft.hop, codec.sample_rate)
-        self._lobes: dict[tuple[int, tuple[float, ...]], BandedLobes] = {}
+        self._rest: dict[tuple[int, tuple[float, ...]], tuple[BandedLobes, Turning]] = {}
         self._making = threading.Lock()
         if head.noise:
             self._noise = _noise(head.channels, head.carriers)
@@ -179,7 +191,7 @@ class PartialKeys:
     def prepare(self, note: Note, latent: tuple[float, ...]) -> None:
         """The lobes of an untouched key: the dearest part of a note that has not been played before."""
         key = round(note.key)
-        self._still_lobes(key, latent, self._carriers(key, latent)[0])
+        self._at_rest(key, latent, self._carriers(key, latent)[0])
 
     def content_of(self, raw: Tensor, reference: Tensor) -> Content:
         """Envelopes (frames, channels, carriers); with noise bands, (frames, channels, 2 carriers).
@@ -216,34 +228,41 @@ class PartialKeys:
         magnitude = np.abs(envelopes) + np.float32(1e-9)
         return np.asarray(envelopes * magnitude ** np.float32(1 / self.head.power - 1), np.complex64)
 
-    def stretches(
-        self, content: Content, first: int, note: Note, phase: NDArray[np.float64] | None, touch: Touch
-    ) -> tuple[Samples, NDArray[np.float64]]:
+    def pieces(self, frames: Sequence[Frames]) -> list[Piece]:
         """See `KeysModel`: envelopes are shaped by the knobs, turned by their carriers, and transformed."""
-        frames, rate = len(content), self.codec.sample_rate
+        if not frames:
+            return []
+        tones, phases = zip(*map(self._tone, frames), strict=True)
+        return [
+            Piece.of(one.first, stretches, phase, self.hop, sound)
+            for one, phase, (stretches, sound) in zip(frames, phases, sounds(tones, self.length), strict=True)
+        ]
+
+    def _tone(self, frames: Frames) -> tuple[Tone, NDArray[np.float64]]:
+        """Frames as they are to be transformed, and the phases (frames + 1, carriers) at each and after the last."""
+        note, touch, count = frames.note, frames.touch, len(frames.content)
         key, latent = round(note.key), self.latent(touch)
         still, harmonic = self._carriers(key, latent)
         hz = _stretched(still, harmonic, touch.knob("stretch"))
-        ratio = semitones_to_ratio(touch.knob("tune") / 100 + (note.key - key))
-        ratios = ratio * np.power(2.0, touch.semitones / 12)
-        steps = np.outer(ratios, hz * (self.hop / rate))
-        if phase is None:
-            phase = steps[0] * (self.synthesis.centre(first) / self.hop)
-        phases = np.vstack([phase, phase + np.cumsum(steps, axis=0)])
-        envelopes = self.envelopes_of(content, first, note, touch.knob("breath"))
-        turned = envelopes * np.exp(2j * np.pi * (phases[:-1] % 1)).astype(np.complex64)[:, None]
-        turned *= _gains(still, harmonic, touch)[None, None]
-        turned *= self._fade(first, frames, touch)[:, None, None]
-        if stereo := self.head.channels > 1:  # now, while it is an eighth of the numbers that the sound will be
-            turned = _left_right(turned, touch, touch.knob("width"))
-        if np.ptp(ratios) > 0:
-            lobes = [self.synthesis.lobes(hz * r) for r in ratios]
-            sound = np.stack([self.synthesis.stretches(row, lobe) for row, lobe in zip(turned, lobes, strict=True)])
-        elif ratios[0] == 1 and hz is still:
-            sound = self.synthesis.stretches(turned, self._still_lobes(key, latent, hz))
+        ratio = semitones_to_ratio(touch.semitones + touch.knob("tune") / 100 + (note.key - key))
+        if ratio == 1 and hz is still:
+            lobes, turning = self._at_rest(key, latent, hz)
         else:
-            sound = self.synthesis.stretches(turned, self.synthesis.banded(hz * ratios[0]))
-        return sound if stereo else _left_right(sound, touch, 1.0), phases
+            hz = hz * ratio
+            lobes, turning = self.synthesis.banded(hz), self._turning(hz, count)
+        if count > len(turning):
+            turning = self._turning(hz, count)
+        steps = hz * (self.hop / self.codec.sample_rate)
+        phase = steps * (self.synthesis.centre(frames.first) / self.hop) if frames.phase is None else frames.phase
+        turns = turning[:count] * np.exp(2j * np.pi * (phase % 1)).astype(np.complex64)
+        if (gains := _gains(still, harmonic, touch)) is not None:
+            turns *= gains
+        if (fade := self._fade(frames.first, count, touch)) is not None:
+            turns *= fade[:, None]
+        wide = touch.knob("width") if self.head.channels > 1 else 0.0
+        sides = touch.left, touch.left * wide, touch.right, -touch.right * wide
+        envelopes = self.envelopes_of(frames.content, frames.first, note, touch.knob("breath"))
+        return Tone(envelopes, turns, sides, lobes), phase + np.arange(count + 1)[:, None] * steps
 
     def _carriers(self, key: int, latent: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Frequencies and partial numbers of a key's carriers; beyond the table's ends the last key's, transposed."""
@@ -252,23 +271,29 @@ class PartialKeys:
         hz = self.carriers.hz[row]
         return hz * semitones_to_ratio(outside) if outside else hz, self.carriers.harmonic[row]
 
-    def _still_lobes(self, key: int, latent: tuple[float, ...], hz: NDArray[np.float64]) -> BandedLobes:
-        """Lobes of an untouched key, kept."""
+    def _at_rest(self, key: int, latent: tuple[float, ...], hz: NDArray[np.float64]) -> tuple[BandedLobes, Turning]:
+        """Lobes of an untouched key and how its carriers turn, kept."""
         with self._making:
-            if (key, latent) not in self._lobes:
-                if len(self._lobes) >= KEPT_LOBES:
-                    self._lobes.pop(next(iter(self._lobes)))
-                self._lobes[key, latent] = self.synthesis.banded(hz)
-            return self._lobes[key, latent]
+            if (key, latent) not in self._rest:
+                if len(self._rest) >= KEPT_LOBES:
+                    self._rest.pop(next(iter(self._rest)))
+                self._rest[key, latent] = self.synthesis.banded(hz), self._turning(hz, TURNED_FRAMES)
+            return self._rest[key, latent]
 
-    def _fade(self, first: int, frames: int, touch: Touch) -> NDArray[np.float32]:
-        """What attack and decay make of each frame, (frames,)."""
-        seconds = (
-            np.maximum([self.synthesis.centre(m) for m in range(first, first + frames)], 0) / self.codec.sample_rate
-        )
-        attack = touch.knob("attack") / 1000
-        rise = np.minimum(seconds, attack) / attack if attack > 0 else np.ones(frames)
-        return (rise * np.power(10.0, -touch.knob("decay") * seconds / 20)).astype(np.float32)
+    def _turning(self, hz: NDArray[np.float64], frames: int) -> Turning:
+        """By how much carriers have turned since the first of some frames, as unit numbers (frames, carriers)."""
+        turns = np.outer(np.arange(frames), hz * (self.hop / self.codec.sample_rate))
+        return np.asarray(np.exp(2j * np.pi * (turns % 1)), np.complex64)
+
+    def _fade(self, first: int, frames: int, touch: Touch) -> NDArray[np.float32] | None:
+        """What attack and decay make of each frame, (frames,); None where that is nothing."""
+        attack, decay = touch.knob("attack") / 1000, touch.knob("decay")
+        if not attack and not decay:
+            return None
+        centres = self.synthesis.centre(first) + self.hop * np.arange(frames)
+        seconds = np.maximum(centres, 0) / self.codec.sample_rate
+        rise = np.minimum(seconds, attack) / attack if attack else np.ones(frames)
+        return np.asarray(rise * np.power(10.0, -decay * seconds / 20), np.float32)
 
 
 class BinKeys:
@@ -322,12 +347,12 @@ class BinKeys:
         """All bins in phase."""
         return float(np.abs(content).sum(axis=1).max())
 
-    def stretches(
-        self, content: Content, first: int, note: Note, phase: NDArray[np.float64] | None, touch: Touch
-    ) -> tuple[Samples, None]:
+    def pieces(self, frames: Sequence[Frames]) -> list[Piece]:
         """See `KeysModel`."""
-        sound = self.codec.stretches(content)[:, None]
-        return _left_right(sound, touch, 1.0), None
+        return [
+            Piece.of(one.first, _left_right(self.codec.stretches(one.content), one.touch), None, self.hop)
+            for one in frames
+        ]
 
 
 @cache
@@ -365,24 +390,21 @@ def _stretched(hz: NDArray[np.float64], harmonic: NDArray[np.int64], stretch: fl
     return np.asarray(hz * np.sqrt(np.maximum(1 + stretch * STRETCH_INHARMONICITY * (k**2 - (k > 0)), 0.1)))
 
 
-def _gains(hz: NDArray[np.float64], harmonic: NDArray[np.int64], touch: Touch) -> NDArray[np.float32]:
-    """What brightness, odd/even and body make of each carrier, (carriers,)."""
-    octaves = np.log2(np.maximum(hz, 20) / 1000)
-    db = np.minimum(touch.knob("brightness") * octaves, HIGHEST_TILT)
-    balance = touch.knob("odd_even")
+def _gains(hz: NDArray[np.float64], harmonic: NDArray[np.int64], touch: Touch) -> NDArray[np.float32] | None:
+    """What brightness, odd/even and body make of each carrier, (carriers,); None where that is nothing."""
+    brightness, balance, body = touch.knob("brightness"), touch.knob("odd_even"), touch.knob("body")
+    if not brightness and not balance and not body:
+        return None
+    db = np.minimum(brightness * np.log2(np.maximum(hz, 20) / 1000), HIGHEST_TILT)
     muted = (harmonic % 2 == 0) & (harmonic > 0) if balance > 0 else harmonic % 2 == 1
     db = db + np.where(muted, MUTED_DB * abs(balance), 0.0)
-    db = db + np.where(harmonic == 0, touch.knob("body"), 0.0)
+    db = db + np.where(harmonic == 0, body, 0.0)
     return np.asarray(np.power(10.0, db / 20), np.float32)
 
 
-def _left_right(sound: NDArray[Number], touch: Touch, width: float) -> NDArray[Number]:
-    """Mono (frames, 1, n) or mid and side (frames, 2, n) to left and right with the channel's gains."""
-    mid, side = sound[:, 0], sound[:, -1] * np.float32(width if sound.shape[1] > 1 else 0)
-    sides = np.empty((len(sound), 2, sound.shape[2]), sound.dtype)
-    np.multiply(mid + side, np.float32(touch.left), out=sides[:, 0])
-    np.multiply(mid - side, np.float32(touch.right), out=sides[:, 1])
-    return sides
+def _left_right(sound: Samples, touch: Touch) -> Samples:
+    """Mono (frames, n) to left and right (frames, 2, n) with the channel's gains."""
+    return sound[:, None] * np.array([[touch.left], [touch.right]], np.float32)
 
 
 def channel_gains(gain: float, pan: float) -> tuple[float, float]:

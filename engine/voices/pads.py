@@ -152,7 +152,7 @@ class PadsBank:
 
     def touch(self, channel: int, left: float, right: float, semitones: float, knobs: Mapping[str, float]) -> None:
         """From now on a channel's hits sound so; those that sound already follow, but for what was decoded."""
-        touch = Touch(np.array([semitones]), left, right, knobs)
+        touch = Touch(semitones, left, right, knobs)
         self._touches[channel] = touch
         self._sounds.turn(touch)
         for voice in self._voices:
@@ -216,7 +216,7 @@ class PadsBank:
 
     def _add(self, voice: _Voice, mix: Samples) -> None:
         touch, samples = self._touch_of(voice.channel), mix.shape[1]
-        pitch = semitones_to_ratio(voice.semitones + float(touch.semitones[0]) + touch.knob("tune") / 100)
+        pitch = semitones_to_ratio(voice.semitones + touch.semitones + touch.knob("tune") / 100)
         if voice.loop is not None:
             part = self._read_loop(voice, voice.loop, touch, samples, pitch)
         else:

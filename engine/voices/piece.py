@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from engine.spectral import Samples
 
 Phase = NDArray[np.float64] | None
-"""Carriers' phases at a frame in turns, see `KeysModel.stretches`."""
+"""Carriers' phases at a frame in turns, see `engine.voices.models.Frames`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class Piece:
     sound: Samples
 
     @classmethod
-    def of(cls, first: int, stretches: Samples, phases: Phase, hop: int) -> Piece:
-        """Frames first, first + 1, ... with their stretches and phases."""
+    def of(cls, first: int, stretches: Samples, phases: Phase, hop: int, sound: Samples | None = None) -> Piece:
+        """Frames first, first + 1, ... with their stretches and phases; `sound` where they are added up already."""
         start = (first + 1) * hop - stretches.shape[2]
-        return cls(first, stretches, phases, hop, start, overlapped(stretches, hop))
+        return cls(first, stretches, phases, hop, start, overlapped(stretches, hop) if sound is None else sound)
 
     @property
     def end(self) -> int:

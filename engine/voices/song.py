@@ -174,7 +174,7 @@ class SongBank:
 
     def touch(self, channel: int, left: float, right: float, semitones: float, knobs: Mapping[str, float]) -> None:
         """From now on a channel's song sounds so; the temperature is heard one lead later."""
-        touch = Touch(np.array([semitones]), left, right, knobs)
+        touch = Touch(semitones, left, right, knobs)
         self._touches[channel] = touch
         self._temperature = touch.knob("temperature")
         for voice in self._voices:

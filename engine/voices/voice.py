@@ -12,7 +12,7 @@ import numpy as np
 from engine.codec import Note
 from engine.networks.playing import Flat, Written
 from engine.spectral import Samples
-from engine.voices.models import Content, Touch
+from engine.voices.models import Content, Frames, Touch
 from engine.voices.piece import Phase, Piece
 
 WINDOWS = (16, 16, 32)
@@ -215,10 +215,7 @@ class Sound:
     voice: Voice
     change: Change | None
     version: int
-    first: int
-    content: Content
-    phase: Phase
-    touch: Touch
+    frames: Frames
 
 
 def window_size(voice: Voice) -> int:

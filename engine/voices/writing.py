@@ -16,8 +16,7 @@ import torch
 
 from engine.codec import Note
 from engine.networks.playing import CHUNK, LONG, PlayingNetwork, Written
-from engine.voices.models import UNTOUCHED, Content, KeysModel, Touch
-from engine.voices.piece import Phase, Piece
+from engine.voices.models import UNTOUCHED, Frames, KeysModel, Touch
 from engine.voices.prepared import Prepared, heard_velocity
 from engine.voices.voice import (
     CHANGED,
@@ -33,6 +32,9 @@ from engine.voices.voice import (
     window_size,
 )
 
+BATCHES = (4, 16)
+"""Frames that are made to sound at a time after the controllers have moved; the last size goes on. `look_ahead` makes
+all but the first."""
 FAINT = 0.01  # of the loudest voice, -40 dB: what the network would make of such a note's release, nobody hears
 LEAD = 512
 """Samples from an event that changes a voice's future until it is heard: what the network has for it, 12 ms."""
@@ -68,8 +70,6 @@ class Writing:
         self._lock = threading.Lock()
         self._done = threading.Condition(self._lock)
         self._news = threading.Event()  # for those who look ahead
-        self._free = threading.Event()  # the renderer does nothing, and the interpreter is free
-        self._free.set()
         # What has been announced and is expected since somebody looked: the renderer waits for nobody.
         self._heralds: deque[tuple[int, Onset]] = deque(maxlen=2 * MOST_ANNOUNCED)
         self._expectations: deque[tuple[Collection[int], int]] = deque()
@@ -102,11 +102,7 @@ class Writing:
 
     def _wait(self, seconds: float | None = None) -> bool:
         """Let another thread hand in what it computes; return whether one has."""
-        self._free.set()
-        try:
-            return self._done.wait(seconds)
-        finally:
-            self._free.clear()
+        return self._done.wait(seconds)
 
     def _level(self, voice: Voice) -> float:
         """Level of what is heard now, however far the network has written ahead."""
@@ -150,11 +146,11 @@ class Writing:
         self._rest = False, 0
         self._news.set()
 
-    def _piece(self, content: Content, first: int, note: Note, phase: Phase, touch: Touch) -> Piece:
-        """What frames first, first + 1, ... sound like under a touch."""
-        touch = replace(touch, semitones=np.repeat(touch.semitones, len(content)))
-        stretches, phases = self._model.stretches(content, first, note, phase, touch)
-        return Piece.of(first, stretches, phases, self._model.hop)
+    def _sounding(self, voice: Voice, end: int | None = None) -> Frames:
+        """A voice's next frames that have no sound yet, those before one only; see `BATCHES`."""
+        first, most = voice.made, BATCHES[min(voice.batch, len(BATCHES) - 1)]
+        content = voice.content(first, most if end is None else min(most, end - first))
+        return Frames(content, first, voice.note, voice.phase(first), self._touch_of(voice.channel))
 
     def _released(self, voice: Voice, sample: int, together: bool) -> Change:
         """What follows for a voice that is let go at a sample."""
@@ -361,8 +357,12 @@ class Writing:
         for one in work:
             if one.written is not None and (one.voice is not None or one.onset is not None):
                 one.window = self._window(one.first, one.begin, one.written, one.heard, one.velocity)
-            if one.window is not None and one.onset is not None and one.touch is not None:
-                one.piece = self._piece(one.window.content, 0, one.onset.note, None, one.touch)
+        begun = [
+            (one, Frames(one.window.content, 0, one.onset.note, None, one.touch))
+            for one in work if one.window is not None and one.onset is not None and one.touch is not None
+        ]  # fmt: skip
+        for (one, _), piece in zip(begun, model.pieces([frames for _, frames in begun]), strict=True):
+            one.piece = piece
 
     def _window(self, first: int, begin: int, written: Written, heard: HeardNote, velocity: float) -> Window:
         """What the network wrote, at its own velocity: the network knows only a few."""

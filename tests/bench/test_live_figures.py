@@ -14,7 +14,7 @@ from engine.midi.events import note_off, note_on
 from engine.midi.files import read_score
 from engine.server import RESERVE_MB
 from engine.synth import Synth
-from engine.voices.models import Touch
+from engine.voices.models import UNTOUCHED, Frames
 from musicnn_gui.assets import DEMO
 from training.metrics import null_snr_db
 from training.teacher import BLOCK, Teacher
@@ -55,14 +55,8 @@ def clairvoyant(piano, key, velocity, release, samples):
     with torch.inference_mode():
         raw = model.network(torch.from_numpy(model.inputs(note, 0, frames, ()))[None])[0]
         content = model.decode(raw, note, ())
-    touch = Touch(np.zeros(frames), 1.0, 1.0, {})
-    stretches, _ = model.stretches(content, 0, note, None, touch)
-    sound = np.zeros((2, (frames + 4) * model.hop), np.float32)
-    for index, stretch in enumerate(stretches):
-        start = (index + 1) * model.hop - model.length
-        cut = max(0, -start)
-        sound[:, start + cut : start + model.length] += stretch[:, cut:]
-    return sound[:, :samples].mean(axis=0)
+    (piece,) = model.pieces([Frames(content, 0, note, None, UNTOUCHED)])
+    return piece.sound[:, -piece.start :][:, :samples].mean(axis=0)
 
 
 def scaled(sound, wanted):
