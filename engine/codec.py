@@ -266,13 +266,22 @@ class ScoreCodec:
 
     def _steady(self, note: Note, first: int, count: int) -> NDArray[np.complex64]:
         """The same for held frames, from tables: a constant for the key, a row for each age."""
-        key = _key_spectrum(self, int(note.key))
-        clock = _clock_table(self).rows(first, count)
-        return ((0.25 + 0.75 * note.velocity / 127) * key + self.HELD_AMPLITUDE * clock).astype(np.complex64)
+        key = _key_spectrum(self, int(note.key)) * np.float32(0.25 + 0.75 * note.velocity / 127)
+        return np.asarray(key + _clock_table(self).rows(first, count))
 
     def _normalise(self, spectra: NDArray[np.complex64]) -> NDArray[np.float32]:
-        scaled = spectra / np.sqrt(np.abs(spectra) + np.float32(self.FLOOR))
-        return np.concatenate([scaled.real, scaled.imag], axis=1).astype(np.float32)
+        """Under a square root (the floor keeps rounding noise out of it), re of all bins, then im: (count, features).
+
+        In real numbers, which are four times as fast: every window of every voice comes by here."""
+        out = np.empty((len(spectra), 2, spectra.shape[1]), np.float32)
+        out[:, 0], out[:, 1] = spectra.real, spectra.imag
+        scale = np.square(out[:, 0])
+        scale += np.square(out[:, 1])
+        np.sqrt(scale, out=scale)
+        scale += np.float32(self.FLOOR)
+        np.sqrt(scale, out=scale)
+        out /= scale[:, None]
+        return out.reshape(len(spectra), self.features)
 
     def _clock_phase(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
         """2 pi times the integral of CLOCK_HZ - CLOCK_HZ_PER_OCTAVE log2(1 + t / tau), in closed form."""
@@ -352,7 +361,7 @@ def _key_spectrum(codec: ScoreCodec, key: int) -> NDArray[np.complex64]:
 
 
 class _ClockTable:
-    """Spectra of the clock sine at amplitude 1, computed in pages as notes grow old and kept while they are used."""
+    """Spectra of a held note's clock sine, computed in pages as notes grow old and kept while they are used."""
 
     PAGE, PAGES = 64, 64
 
@@ -365,7 +374,8 @@ class _ClockTable:
         """Spectra (count, bins) of frames first, first + 1, ..."""
         pages = range(first // self.PAGE, (first + count - 1) // self.PAGE + 1)
         with self._lock:
-            block = np.concatenate([self._page(page) for page in pages])
+            parts = [self._page(page) for page in pages]
+        block = np.concatenate(parts) if len(parts) > 1 else parts[0]
         start = first - pages[0] * self.PAGE
         return block[start : start + count]
 
@@ -378,7 +388,7 @@ class _ClockTable:
         n = np.arange(start, start + (self.PAGE - 1) * stft.hop + stft.length)
         sine = np.where(n >= 0, np.sin(codec._clock_phase(np.maximum(n, 0) / codec.sample_rate)), 0.0)
         view = np.lib.stride_tricks.sliding_window_view(sine.astype(np.float32), stft.length)[:: stft.hop]
-        self._pages[page] = stft.transform(view)
+        self._pages[page] = stft.transform(view) * np.float32(codec.HELD_AMPLITUDE)
         if len(self._pages) > self.PAGES:
             self._pages.popitem(last=False)
         return self._pages[page]

@@ -1,27 +1,18 @@
-"""What frames of several voices sound like: one call into torch for all of them.
-
-A voice's frames are some forty small operations. Called from Python, each may have to wait for the interpreter, which
-other threads of an instrument that is played want too: then they take five times as long as they need. As one scripted
-function they run without it.
-"""
+"""What frames of several voices sound like: one call into torch for all of them, see `engine.scripting`."""
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, List  # noqa: UP035  # `List` is what TorchScript reads
+from typing import List  # noqa: UP035  # what TorchScript reads
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.scripting import Scripted
 from engine.spectral import Samples
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +48,16 @@ class Tone:
 def sounds(tones: Sequence[Tone], length: int) -> list[tuple[Samples, Samples]]:
     """Of each tone its stretches (frames, 2, length), and these overlapped and added, one every length / 4 samples:
     (2, (frames + 3) * length / 4)."""
-    with torch.inference_mode():
-        made = _script()(
-            [torch.from_numpy(tone.envelopes) for tone in tones],
-            [torch.from_numpy(tone.turns) for tone in tones],
-            [list(tone.sides) for tone in tones],
-            [tone.lobes.order for tone in tones],
-            [tone.lobes.edges for tone in tones],
-            [tone.lobes.real for tone in tones],
-            [tone.lobes.imaginary for tone in tones],
-            length,
-        )
+    made = _scripted(
+        [torch.from_numpy(tone.envelopes) for tone in tones],
+        [torch.from_numpy(tone.turns) for tone in tones],
+        [list(tone.sides) for tone in tones],
+        [tone.lobes.order for tone in tones],
+        [tone.lobes.edges for tone in tones],
+        [tone.lobes.real for tone in tones],
+        [tone.lobes.imaginary for tone in tones],
+        length,
+    )
     return [(made[index].numpy(), made[index + 1].numpy()) for index in range(0, len(made), 2)]
 
 
@@ -111,13 +101,4 @@ def _sounds(
     return out
 
 
-@cache
-def _script() -> Any:
-    script: Any = torch.jit.script
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it is deprecated in favour of what needs a compiler on every machine
-        try:
-            return script(_sounds)
-        except (RuntimeError, OSError) as error:  # slower beside other threads, else the same
-            log.warning("the sound of frames cannot be scripted: %s", str(error).partition("\n")[0])
-            return _sounds
+_scripted = Scripted(_sounds)

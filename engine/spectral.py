@@ -66,6 +66,11 @@ class Stft:
         return window(self.window, self.length).astype(np.float32)
 
     @cached_property
+    def _analysis_window(self) -> Samples:
+        """The window that makes a sine of amplitude 1 peak at 1, (length,)."""
+        return (window(self.window, self.length) * self._scale).astype(np.float32)
+
+    @cached_property
     def _scale(self) -> float:
         return float(2.0 / window(self.window, self.length).sum())
 
@@ -88,7 +93,7 @@ class Stft:
 
     def transform(self, frames: Samples) -> Spectrum:
         """Spectra (..., bins) of unwindowed stretches of signal (..., length)."""
-        return (np.fft.rfft(frames * self.shape, axis=-1) * np.float32(self._scale)).astype(np.complex64)
+        return np.fft.rfft(frames * self._analysis_window, axis=-1).astype(np.complex64, copy=False)
 
     def inverse(self, spectra: Spectrum) -> Samples:
         """Windowed stretches (..., length), ready to be overlapped and added, of spectra (..., bins)."""

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, List  # noqa: UP035  # `List` is what TorchScript reads
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.scripting import Scripted
+
 FULL_VELOCITY = 127.0
 LOG_DEVIATION = (-8.0, 2.0)  # of the noise, to either side of what any teacher has
-_TINY = 1e-9
 
 
-def compress(values: Tensor, power: float) -> Tensor:
+def compress(values: Tensor, power: float, tiny: float = 1e-9) -> Tensor:
     """z |z|^(power - 1) of complex values: magnitudes under a power, angles kept."""
-    return values * (values.abs() + _TINY) ** (power - 1.0)
+    return values * (values.abs() + tiny) ** (power - 1.0)
 
 
-def expand(values: Tensor, power: float) -> Tensor:
+def expand(values: Tensor, power: float, tiny: float = 1e-9) -> Tensor:
     """Undo `compress`."""
-    return values * (values.abs() + _TINY) ** (1.0 / power - 1.0)
+    return values * (values.abs() + tiny) ** (1.0 / power - 1.0)
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,45 @@ class PartialHead:
     def envelopes(self, raw: Tensor, reference: Tensor) -> Tensor:
         """Envelopes (..., channels, carriers) at full velocity; `reference` is the key's row (channels, carriers)."""
         return expand(self.relative(raw), self.power) * reference
+
+    def contents(self, raws: Sequence[Tensor], references: Sequence[Tensor]) -> list[Tensor]:
+        """What the network's output (frames, outputs) says of several notes, whose references are complex
+        (channels, carriers): envelopes (frames, channels, carriers). With noise bands (frames, channels, 2 carriers):
+        compressed envelopes and then their standard deviations, for noise is added before they are expanded.
+        """
+        band, shape = torch.from_numpy(self.band), [self.channels, self.carriers, self.noise]
+        made: list[Tensor] = _scripted(list(raws), list(references), shape, band, self.power, list(LOG_DEVIATION))
+        return made
+
+
+def _contents(
+    raws: List[Tensor],  # noqa: UP006
+    references: List[Tensor],  # noqa: UP006
+    shape: List[int],  # noqa: UP006
+    band: Tensor,
+    power: float,
+    limits: List[float],  # noqa: UP006
+) -> List[Tensor]:  # noqa: UP006
+    """See `PartialHead.contents`."""
+    out: List[Tensor] = []  # noqa: UP006
+    channels, carriers, noise = shape[0], shape[1], shape[2]
+    written = 2 * channels * carriers
+    for index in range(len(raws)):
+        raw, reference = raws[index], references[index]
+        frames = raw.size(0)
+        parts = raw[:, :written].reshape(frames, channels, carriers, 2).contiguous()
+        relative = torch.view_as_complex(parts)
+        if noise == 0:
+            out.append(expand(relative, power) * reference)
+        else:
+            unit = compress(reference, power)
+            deviation = raw[:, written:].reshape(frames, channels, noise).clamp(limits[0], limits[1]).exp()
+            spread = deviation.index_select(2, band) * unit.abs()
+            out.append(torch.cat([relative * unit, torch.complex(spread, torch.zeros_like(spread))], -1))
+    return out
+
+
+_scripted = Scripted(_contents)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from engine.codec import NnssCodec, Note, ScoreCodec
 from engine.knobs import KNOBS, PLAIN, SPECTRAL
-from engine.networks.heads import BinHead, PartialHead, compress
+from engine.networks.heads import BinHead, PartialHead
 from engine.networks.playing import PlayingNetwork
 from engine.networks.spectral import SpectralNetwork
 from engine.partials import CarrierTable, PartialSynthesis
@@ -30,6 +30,8 @@ from engine.voices.piece import Phase, Piece
 
 Content = NDArray[np.complex64]
 """What the network wrote for some frames of one note: envelopes (with their noise, see `PartialKeys`) or spectra."""
+Raw = tuple[Tensor, Note, tuple[float, ...]]
+"""The network's output (frames, outputs), and of what: a note at its own velocity, and the latent numbers."""
 Turning = NDArray[np.complex64]
 """See `PartialKeys._turning`."""
 
@@ -111,8 +113,8 @@ class KeysModel(Protocol):
     def inputs(self, note: Note, first: int, count: int, latent: tuple[float, ...]) -> NDArray[np.float32]:
         """Network input (count, features) of frames first, first + 1, ..."""
 
-    def decode(self, raw: Tensor, note: Note, latent: tuple[float, ...]) -> Content:
-        """What the network's output (frames, outputs) says of a note."""
+    def decode(self, written: Sequence[Raw]) -> list[Content]:
+        """What the network's output says of some notes, each for itself."""
 
     def guess(self, content: Content, count: int) -> Content:
         """What probably follows frames of content (one at least): `count` more."""
@@ -179,10 +181,14 @@ class PartialKeys:
         """The two sines."""
         return self.codec.frames(note, first, count)
 
-    def decode(self, raw: Tensor, note: Note, latent: tuple[float, ...]) -> Content:
-        """What `content_of` says at the note's velocity."""
-        reference = self.reference[self.carriers.row(round(note.key))] * self.head.gain(note.velocity)
-        return self.content_of(raw, reference)
+    def decode(self, written: Sequence[Raw]) -> list[Content]:
+        """See `PartialHead.contents`, at the notes' velocities."""
+        raws, references = [raw for raw, _, _ in written], [self._level(note, latent) for _, note, latent in written]
+        return [content.numpy() for content in self.head.contents(raws, references)]
+
+    def _level(self, note: Note, latent: tuple[float, ...]) -> Tensor:
+        """Level and phase of a note's carriers, complex (channels, carriers)."""
+        return self.reference[self.carriers.row(round(note.key))] * self.head.gain(note.velocity)
 
     def guess(self, content: Content, count: int) -> Content:
         """Every carrier, which turns by itself, fades as it did: in 8 frames of a piano's held note 18 to 23 dB."""
@@ -192,17 +198,6 @@ class PartialKeys:
         """The lobes of an untouched key: the dearest part of a note that has not been played before."""
         key = round(note.key)
         self._at_rest(key, latent, self._carriers(key, latent)[0])
-
-    def content_of(self, raw: Tensor, reference: Tensor) -> Content:
-        """Envelopes (frames, channels, carriers); with noise bands, (frames, channels, 2 carriers).
-
-        These are compressed envelopes and then their standard deviations: noise is added before they are expanded.
-        """
-        if not self.head.noise:
-            return np.asarray(self.head.envelopes(raw, reference).numpy(), np.complex64)
-        unit = compress(reference + 0j, self.head.power)
-        deviation = self.head.deviation(raw).exp()[..., self.head.band] * unit.abs()
-        return torch.cat([self.head.relative(raw) * unit, deviation.to(torch.complex64)], -1).numpy()
 
     def level(self, content: Content) -> float:
         """All carriers in phase, their noise at twice its standard deviation."""
@@ -332,9 +327,10 @@ class BinKeys:
         """The two sines."""
         return self.codec.frames(note, first, count)
 
-    def decode(self, raw: Tensor, note: Note, latent: tuple[float, ...]) -> Content:
+    def decode(self, written: Sequence[Raw]) -> list[Content]:
         """Spectra (frames, bins); every velocity sounds the same."""
-        return np.asarray(self.head.spectrum(raw).numpy(), np.complex64)
+        with torch.inference_mode():
+            return [np.asarray(self.head.spectrum(raw).numpy(), np.complex64) for raw, _, _ in written]
 
     def guess(self, content: Content, count: int) -> Content:
         """Every bin fades and turns as it did."""

@@ -15,7 +15,7 @@ from engine.networks.heads import PartialHead
 from engine.networks.spectral import SpectralNetwork
 from engine.partials import CarrierTable
 from engine.timbres import TimbreSpace
-from engine.voices.models import Content, PartialKeys, Touch
+from engine.voices.models import PartialKeys, Touch
 
 KEPT_POINTS = 512
 
@@ -53,10 +53,9 @@ class MorphKeys(PartialKeys):
         point = np.broadcast_to(self.space.point(latent).astype(np.float32), (count, self.space.dims))
         return np.concatenate([frames, point], axis=1)
 
-    def decode(self, raw: Tensor, note: Note, latent: tuple[float, ...]) -> Content:
-        """What `content_of` says at the note's velocity."""
+    def _level(self, note: Note, latent: tuple[float, ...]) -> Tensor:
         gain = self.space.gain(self.space.point(latent), note.velocity)
-        return self.content_of(raw, self._reference(round(note.key), latent) * gain)
+        return self._reference(round(note.key), latent) * gain
 
     def _carriers(self, key: int, latent: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         return self._tables(key, latent), self.space.harmonic

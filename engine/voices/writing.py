@@ -12,10 +12,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from engine.codec import Note
-from engine.networks.playing import CHUNK, LONG, PlayingNetwork, Written
+from engine.networks.playing import CHUNK, LONG, PlayingNetwork
 from engine.voices.models import UNTOUCHED, Frames, KeysModel, Touch
 from engine.voices.prepared import Prepared, heard_velocity
 from engine.voices.voice import (
@@ -230,10 +229,13 @@ class Writing:
             voice.append(ready.window)
             voice.pieces, voice.batch = [ready.piece], 1
             return True
-        written = self._prepared.get(heard)
-        if written is not None:
-            voice.append(self._window(0, 0, written, heard, voice.note.velocity))
-        return written is not None
+        work = self._of_onset(Onset(voice.note, voice.channel, heard))
+        if work.written is None:
+            return False
+        self._decode([work])
+        assert work.window is not None
+        voice.append(work.window)
+        return True
 
     def _hear_heralds(self) -> None:
         """Note what has been announced."""
@@ -354,9 +356,7 @@ class Writing:
                 unwritten, self._network.window(frames, size, states, together=together), strict=True
             ):
                 one.written = written
-        for one in work:
-            if one.written is not None and (one.voice is not None or one.onset is not None):
-                one.window = self._window(one.first, one.begin, one.written, one.heard, one.velocity)
+        self._decode([one for one in work if one.voice is not None or one.onset is not None])
         begun = [
             (one, Frames(one.window.content, 0, one.onset.note, None, one.touch))
             for one in work if one.window is not None and one.onset is not None and one.touch is not None
@@ -364,11 +364,17 @@ class Writing:
         for (one, _), piece in zip(begun, model.pieces([frames for _, frames in begun]), strict=True):
             one.piece = piece
 
-    def _window(self, first: int, begin: int, written: Written, heard: HeardNote, velocity: float) -> Window:
-        """What the network wrote, at its own velocity: the network knows only a few."""
-        with torch.inference_mode():
-            content = self._model.decode(written.raw, replace(heard[0], velocity=velocity), heard[1])
-        return Window(first, begin, content, written.states, self._model.level(content[begin - first :]))
+    def _decode(self, work: Sequence[Work]) -> None:
+        """What the network wrote for notes, at their own velocities: it knows only a few."""
+        written = [one for one in work if one.written is not None]
+        raws = [
+            (one.written.raw, replace(one.heard[0], velocity=one.velocity), one.heard[1])
+            for one in written if one.written is not None
+        ]  # fmt: skip
+        for one, content in zip(written, self._model.decode(raws), strict=True):
+            level = self._model.level(content[one.begin - one.first :])
+            states = one.written.states if one.written is not None else []
+            one.window = Window(one.first, one.begin, content, states, level)
 
     def _take(self, work: Sequence[Work]) -> None:
         """Hand in what the network wrote, unless its voice has gone another way meanwhile."""

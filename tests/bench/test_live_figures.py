@@ -54,7 +54,7 @@ def clairvoyant(piano, key, velocity, release, samples):
     frames = -(-(samples + model.length) // model.hop)
     with torch.inference_mode():
         raw = model.network(torch.from_numpy(model.inputs(note, 0, frames, ()))[None])[0]
-        content = model.decode(raw, note, ())
+    (content,) = model.decode([(raw, note, ())])
     (piece,) = model.pieces([Frames(content, 0, note, None, UNTOUCHED)])
     return piece.sound[:, -piece.start :][:, :samples].mean(axis=0)
 

@@ -285,7 +285,8 @@ def ratio_db(a, b):
 def test_what_is_guessed_goes_on_as_a_held_note_does(piano):
     model, note = piano.model, Note(55, 80.0)
     with torch.inference_mode():
-        written = model.decode(model.network(torch.from_numpy(model.inputs(note, 0, 120, ()))[None])[0], note, ())
+        raw = model.network(torch.from_numpy(model.inputs(note, 0, 120, ()))[None])[0]
+    (written,) = model.decode([(raw, note, ())])
     guessed = model.guess(written[:96], 8)
     assert guessed.shape == written[96:104].shape and guessed.dtype == written.dtype
     assert ratio_db(guessed, written[96:104]) > 10
