@@ -14,7 +14,7 @@ from engine.networks.playing import LONG
 from engine.voices.models import Frames
 from engine.voices.piece import Piece
 from engine.voices.voice import WINDOWS, Change, Onset, Sound, Voice, Work, same_future, size_of
-from engine.voices.writing import JOIN_FRAMES, Writing
+from engine.voices.writing import JOIN_FRAMES, MOST_RELEASED, Writing
 
 NOW, URGENT, SOON, LATER = 2, (3, 8), (6, 20), (20, 48)
 """Frames that are made to sound and frames that are written ahead: for all voices so many first, then more, so that a
@@ -28,6 +28,7 @@ EACH_CHANGE = 128
 """Samples that it takes to have a change written and made to sound, where little goes well: 3 ms."""
 TOGETHER = 4
 """So many keys that are let go at the same sample, by a pedal mostly, are computed as one batch."""
+MARGIN = 4  # notes more that are expected to be let go at once than are heard to be: until then some grow softer
 SETTLED = 44_100
 """Samples for which the knobs have to rest before first windows are prepared for where they stand."""
 LONGEST_WAIT = 1 << 30  # samples, when nothing is waited for
@@ -55,9 +56,9 @@ class LookingAhead(Writing):
     def _expect(self, numbers: Collection[int], samples: int) -> None:
         together = len(numbers) >= TOGETHER
         expecting = [voice for voice in self._voices if voice.number in numbers and voice.note.release is None]
-        faint = self._faint(expecting)
+        drowned = self._drowned(expecting, MOST_RELEASED + MARGIN)
         for voice in expecting:
-            if voice.let_go or voice.number in faint:
+            if voice.let_go or voice.number in drowned:
                 continue
             change = self._released(voice, voice.position + samples, together)
             if voice.expected is None or not same_future(voice.expected, change):

@@ -44,7 +44,8 @@ from engine.voices.writing import LEAD, MOST_LATE
 
 TURN_SAMPLES = 1024
 """Between two looks at knobs that the network hears, 23 ms: each costs a window of every voice."""
-MOST_CHANGES = 24  # that are made in one block: each takes 0.1 ms
+CHANGE_SAMPLES = 10
+"""Samples of a block for which one change is made at most, of 0.15 ms: two thirds of the time."""
 LATE_FRAMES = 2
 """A voice that is so far ahead only is late: more than that is to be had for nobody's waiting."""
 MOST_MIXED = 1024
@@ -120,8 +121,18 @@ class KeysBank(LookingAhead):
         return 0 < voice.written < self._needed(voice, 0) + LATE_FRAMES
 
     def _damp(self, voice: Voice) -> None:
-        """Let a voice fade without the network."""
+        """Let a voice fade without the network.
+
+        Of what has been written only the window counts that is heard now, so that it is the same however far ahead the
+        network was: the rest is guessed, live and in a file alike.
+        """
         voice.fade, voice.damped, voice.change, voice.expected = DAMPED, True, None, None
+        needed = self._needed(voice, 0)
+        last = next((window for window in voice.windows if window.begin < needed <= window.end), None)
+        if last is not None:
+            voice.windows = [window for window in voice.windows if window.end <= last.end]
+            voice.written, voice.states, voice.guess = last.end, last.states[-1], None
+            voice.cut(last.end)
 
     def _victim(self) -> Voice:
         """Whom to end for a new note: a released voice before a held one, the softest first."""
@@ -187,11 +198,17 @@ class KeysBank(LookingAhead):
         self._eager = min(MOST_MIXED, 2 * max(self._eager, samples))
         self._mix = np.zeros((2, max(samples, min(ready, self._eager))), np.float32)
         count = self._mix.shape[1]
+        fading = dict[tuple[int, bool, float], list[Voice]]()
         for voice in self._voices:
             if voice.fade is None:
                 voice.add_to(self._mix)
             else:
-                self._mix += voice.sound(count) * fade_out(voice, count)
+                fading.setdefault((voice.fade, voice.damped, voice.fading), []).append(voice)
+        for voices in fading.values():  # a pedal lets go of many at once
+            mix = np.zeros((2, count), np.float32)
+            for voice in voices:
+                voice.add_to(mix)
+            self._mix += mix * fade_out(voices[0], count)
 
     def _happened(self) -> None:
         """What has been mixed ahead is worthless."""
@@ -207,13 +224,13 @@ class KeysBank(LookingAhead):
         """Note what has happened to the voices since the last samples; return the samples until the next change."""
         wait = LONGEST_WAIT
         letting_go = [voice for voice in self._voices if voice.let_go]
-        together, faint = len(letting_go) >= TOGETHER, self._faint(letting_go)
+        together, drowned = len(letting_go) >= TOGETHER, self._drowned(letting_go)
         for voice in self._voices:
             if voice.let_go:
                 self._wake()
                 voice.let_go = False
                 voice.note = replace(voice.note, release=voice.position)  # what it is; what it sounds like follows
-                if voice.number in faint:
+                if voice.number in drowned:
                     self._damp(voice)
                     continue
                 change, expected = self._released(voice, voice.position, together), voice.expected
@@ -267,11 +284,11 @@ class KeysBank(LookingAhead):
         Others wait for the thread that computes them, or where a pedal lets go of very many notes, for their turn.
         """
         due.sort(key=lambda pair: pair[1].planned)
-        now = list[tuple[Voice, Change]]()
+        now, most = list[tuple[Voice, Change]](), max(1, self._left // CHANGE_SAMPLES)
         for voice, change in due:
             sounding = change.sound is not None or not voice.batch or change.border >= self._begun(voice)
             ready = bool(change.windows) and sounding
-            if ready and len(now) < MOST_CHANGES:
+            if ready and len(now) < most:
                 now.append((voice, change))
             elif not ready and voice.position - change.planned >= MOST_LATE:
                 self._give_up(voice, change)

@@ -21,8 +21,8 @@ voice comes to them when it has run ahead far enough not to wait for one."""
 GUESSED = 16  # frames that are guessed at a time where a window is late
 CHANGED = 1
 """Where in WINDOWS a change begins: at the last kept state before its border, up to CHUNK - 1 frames too early."""
-FADE, DAMPED = 256, 13_230
-"""Samples in which a silenced voice ends, and in which one does that is damped without the network: 6 ms and 0.3 s."""
+FADE, DAMPED = 256, 8820
+"""Samples in which a silenced voice ends, and in which one does that is damped without the network: 6 ms and 0.2 s."""
 CROSSFADE = 128  # samples from one future to another
 
 HeardNote = tuple[Note, tuple[float, ...]]

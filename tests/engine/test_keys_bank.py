@@ -337,7 +337,7 @@ def test_notes_that_others_drown_are_let_go_without_the_network(piano):
             bank.start(number, 48 + 7 * number, velocity)
         bank.render(6000)
         if not faint:
-            bank._faint = lambda voices: set()
+            bank._drowned = lambda voices, most=0: set()
         bank.release(1)
         sounds[faint] = np.concatenate([bank.render(BLOCK)[0] for _ in range(80)], axis=1)
         assert [voice.damped for voice in bank._voices if voice.number] in ([faint], [])
