@@ -10,7 +10,8 @@ from engine.codec import Note
 from engine.midi.events import bend, control, knob, note_off, note_on
 from engine.synth import Synth
 from engine.voices.keys import SILENT, KeysBank
-from engine.voices.voice import FADE, GUESSED
+from engine.voices.voice import DAMPED, FADE, GUESSED
+from engine.voices.writing import MOST_RELEASED
 from tests.engine.test_timbres import make_instrument
 
 BLOCK = 256
@@ -342,6 +343,38 @@ def test_notes_that_others_drown_are_let_go_without_the_network(piano):
         sounds[faint] = np.concatenate([bank.render(BLOCK)[0] for _ in range(80)], axis=1)
         assert [voice.damped for voice in bank._voices if voice.number] in ([faint], [])
     assert ratio_db(sounds[True], sounds[False]) > 45
+
+
+def test_of_many_notes_that_are_let_go_at_once_the_loudest_are_released_by_the_network(piano):
+    bank = KeysBank(piano.model, piano.keys)
+    for number in range(MOST_RELEASED + 5):
+        bank.start(number, 40 + number, 60.0 + 3 * (number * 7 % 11))
+    bank.render(9000)
+    levels = {voice.number: bank._level(voice) for voice in bank._voices}
+    for number in levels:
+        bank.release(number)
+    bank.render(BLOCK)
+    loudest = sorted(levels, key=lambda number: -levels[number])[:MOST_RELEASED]
+    assert {voice.number for voice in bank._voices if not voice.damped} == set(loudest)
+
+
+def test_a_damped_note_sounds_the_same_however_far_ahead_the_network_was(piano):
+    sounds = []
+    for ahead in (False, True):
+        bank = KeysBank(piano.model, piano.keys, live=ahead)
+        bank.start(0, 50, 90.0)
+        parts = [bank.render(BLOCK)[0]]
+        for _ in range(20):
+            while ahead and bank.look_ahead():
+                pass
+            parts.append(bank.render(BLOCK)[0])
+        bank._damp(bank._voices[0])
+        bank._happened()
+        while ahead and bank.look_ahead():
+            pass
+        sounds.append(np.concatenate([*parts, *(bank.render(BLOCK)[0] for _ in range(DAMPED // BLOCK + 1))], axis=1))
+        assert not bank.sounding
+    assert np.abs(sounds[0] - sounds[1]).max() < 1e-5 * np.abs(sounds[0]).max()
 
 
 def test_a_damped_note_is_silenced_without_a_step(piano):
