@@ -112,6 +112,12 @@ def dropouts(sound: NDArray[Any], rate: int) -> int:
     return count
 
 
+def likeness(recorded: Array, expected: Array) -> float:
+    """Cosine between two sounds of one channel and length: 1 where one is the other at any gain, 0 in silence."""
+    scale = float(np.linalg.norm(recorded) * np.linalg.norm(expected))
+    return float(recorded @ expected) / scale if scale else 0.0
+
+
 def departure_ms(recorded: Array, expected: Array, stamp: int, rate: int) -> float | None:
     """Time after `stamp`, in ms, at which a tone that is turned down once has done a tenth of the step; None: never.
 

@@ -24,6 +24,7 @@ from musicnn_gui.live_bench.arithmetic import (
     Row,
     departure_ms,
     difference_db,
+    likeness,
     onset_lag,
     placed,
     separate_notes,
@@ -280,10 +281,15 @@ def memory(server: LiveServer, options: LiveBenchOptions) -> Row:
     return {"ready_mb": ready, "played_mb": played, "grown_mb": round(played - ready, 1), "seconds": seconds}
 
 
+UNTOUCHED_SECONDS, UNDISTURBED = 0.1, 0.99
+"""Before a knob is turned, for which the note is compared with what it should be, and how alike they are: where there
+was a gap, the note is later from there on, and nothing can be said of the knob."""
+
+
 def knob_latency(server: LiveServer, options: LiveBenchOptions) -> Row:
     """Time from a volume message at the MIDI port to a tenth of its effect on the sound."""
     times: list[float | None] = []
-    disturbed = 0  # by the server itself, which left periods out
+    disturbed = 0  # by the server, which left periods out, or by a gap of the program's own between note and knob
     count = 5 if options.short else 20
     rng = np.random.default_rng(2)
     note = _offline_notes([60], 100, server.rate, seconds=2.0)[60]
@@ -309,6 +315,10 @@ def knob_latency(server: LiveServer, options: LiveBenchOptions) -> Row:
                 times.append(None)
                 continue
             expected = placed(note, struck + lag * server.rate / 1e3, len(mono))
+            until = slice(turned - round(UNTOUCHED_SECONDS * server.rate), turned)
+            if likeness(mono[until], expected[until]) < UNDISTURBED:
+                disturbed += 1
+                continue
             times.append(departure_ms(mono, expected, turned, server.rate))
         troubles = stage.troubles()
     heard = [value for value in times if value is not None]

@@ -216,3 +216,10 @@ def test_the_watch_sees_that_the_machine_stands_still():
         assert watch.since(begun)["machine_worst_ms"] >= 90
         assert watch.since(time.perf_counter()) == {"machine_stalls": 0, "machine_worst_ms": 0.0}
     assert watch.process.poll() is not None
+
+
+def test_a_note_is_like_itself_at_any_gain_and_not_like_itself_a_gap_later():
+    note = np.sin(2 * np.pi * 261.6 * np.arange(9600) / 48_000)
+    assert bench.likeness(0.3 * note[:4800], note[:4800]) == pytest.approx(1)
+    assert bench.likeness(note[:4800], note[64:4864]) < 0.99  # by half a block of 128
+    assert bench.likeness(np.zeros(4800), note[:4800]) == 0
