@@ -16,9 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine.sounding import BandedLobes
-from engine.spectral import Samples
 
-Envelopes = NDArray[np.complex64]
 Lobes = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Real and imaginary, see `PartialSynthesis.lobes`."""
 
@@ -149,17 +147,6 @@ class PartialSynthesis:
                 lobes.real.append(ours)
                 lobes.imaginary.append(ours if np.array_equal(*parts) else theirs)
         return lobes
-
-    def stretches(self, turned: Envelopes, lobes: Lobes) -> Samples:
-        """Windowed stretches (..., length) of envelopes (..., carriers) already turned by their carriers' phases.
-
-        `engine.sounding.sounds` is the quick way to the same."""
-        rows = turned.reshape(-1, turned.shape[-1])  # one product of two matrices; a stack of them is four times slower
-        spectrum = np.empty((len(rows), self.bins), np.complex64)
-        spectrum.real = np.ascontiguousarray(rows.real) @ lobes[0]
-        spectrum.imag = np.ascontiguousarray(rows.imag) @ lobes[1]
-        sound = np.fft.irfft(spectrum, n=self.length, axis=-1).astype(np.float32, copy=False)
-        return sound.reshape(*turned.shape[:-1], self.length)
 
     def _interpolate(self, distance: NDArray[np.float64]) -> NDArray[np.float64]:
         position = distance * self.STEPS

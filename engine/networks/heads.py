@@ -66,11 +66,7 @@ class PartialHead:
     @property
     def outputs(self) -> int:
         """Numbers that the network writes for a frame."""
-        return self._envelope_outputs + self.channels * self.noise
-
-    @property
-    def _envelope_outputs(self) -> int:
-        return 2 * self.channels * self.carriers
+        return 2 * self.channels * self.carriers + self.channels * self.noise
 
     @cached_property
     def band(self) -> NDArray[np.int64]:
@@ -83,13 +79,11 @@ class PartialHead:
 
     def relative(self, raw: Tensor) -> Tensor:
         """Network output (..., outputs) as complex numbers (..., channels, carriers), still compressed."""
-        envelopes = raw[..., : self._envelope_outputs]
-        return torch.view_as_complex(envelopes.reshape(*raw.shape[:-1], self.channels, self.carriers, 2).contiguous())
+        return _relative(raw, self.channels, self.carriers)
 
     def deviation(self, raw: Tensor) -> Tensor:
         """Logarithms of standard deviations (..., channels, noise), relative to the reference and compressed."""
-        bands = raw[..., self._envelope_outputs :].reshape(*raw.shape[:-1], self.channels, self.noise)
-        return bands.clamp(*LOG_DEVIATION)
+        return _deviation(raw, self.channels, self.noise, *LOG_DEVIATION)
 
     def gain(self, velocity: float | Tensor) -> float | Tensor:
         """Amplitude factor of a velocity."""
@@ -109,6 +103,16 @@ class PartialHead:
         return made
 
 
+def _relative(raw: Tensor, channels: int, carriers: int) -> Tensor:
+    envelopes = raw[..., : 2 * channels * carriers]
+    return torch.view_as_complex(torch.unflatten(envelopes, -1, [channels, carriers, 2]).contiguous())
+
+
+def _deviation(raw: Tensor, channels: int, noise: int, low: float, high: float) -> Tensor:
+    bands = raw[..., raw.size(-1) - channels * noise :]
+    return torch.unflatten(bands, -1, [channels, noise]).clamp(low, high)
+
+
 def _contents(
     raws: List[Tensor],  # noqa: UP006
     references: List[Tensor],  # noqa: UP006
@@ -120,17 +124,14 @@ def _contents(
     """See `PartialHead.contents`."""
     out: List[Tensor] = []  # noqa: UP006
     channels, carriers, noise = shape[0], shape[1], shape[2]
-    written = 2 * channels * carriers
     for index in range(len(raws)):
         raw, reference = raws[index], references[index]
-        frames = raw.size(0)
-        parts = raw[:, :written].reshape(frames, channels, carriers, 2).contiguous()
-        relative = torch.view_as_complex(parts)
+        relative = _relative(raw, channels, carriers)
         if noise == 0:
             out.append(expand(relative, power) * reference)
         else:
             unit = compress(reference, power)
-            deviation = raw[:, written:].reshape(frames, channels, noise).clamp(limits[0], limits[1]).exp()
+            deviation = _deviation(raw, channels, noise, limits[0], limits[1]).exp()
             spread = deviation.index_select(2, band) * unit.abs()
             out.append(torch.cat([relative * unit, torch.complex(spread, torch.zeros_like(spread))], -1))
     return out

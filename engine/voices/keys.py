@@ -187,13 +187,11 @@ class KeysBank(LookingAhead):
     def _mix_voices(self, samples: int, most: int) -> None:
         """Add up at least so many samples, more where that is for nothing."""
         self._compute(samples)
-        self._make_pieces([(voice, self._needed(voice, samples)) for voice in self._voices if not voice.waiting])
-        ready = most
-        for voice in self._voices:
-            if voice.waiting:
-                ready = samples
-                continue
-            self._go_on(voice, self._needed(voice, samples))
+        needing = [(voice, self._needed(voice, samples)) for voice in self._voices if not voice.waiting]
+        self._make_pieces(needing)
+        ready = most if len(needing) == len(self._voices) else samples
+        for voice, needed in needing:
+            self._go_on(voice, needed)
             ready = min(ready, self._sounding_for(voice), most if voice.fade is None else voice.fade)
         self._eager = min(MOST_MIXED, 2 * max(self._eager, samples))
         self._mix = np.zeros((2, max(samples, min(ready, self._eager))), np.float32)
@@ -270,7 +268,7 @@ class KeysBank(LookingAhead):
         for voice, change in due:
             while not change.windows and (change.busy or voice.written < change.border):
                 if change.busy or voice.busy:
-                    self._wait()
+                    self._done.wait()
                 else:
                     self._write([self._extended(voice)])
         while late := [(voice, change) for voice, change in due if not change.windows]:

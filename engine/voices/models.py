@@ -183,10 +183,13 @@ class PartialKeys:
 
     def decode(self, written: Sequence[Raw]) -> list[Content]:
         """See `PartialHead.contents`, at the notes' velocities."""
-        raws, references = [raw for raw, _, _ in written], [self._level(note, latent) for _, note, latent in written]
+        raws, references = (
+            [raw for raw, _, _ in written],
+            [self._scaled_reference(note, latent) for _, note, latent in written],
+        )
         return [content.numpy() for content in self.head.contents(raws, references)]
 
-    def _level(self, note: Note, latent: tuple[float, ...]) -> Tensor:
+    def _scaled_reference(self, note: Note, latent: tuple[float, ...]) -> Tensor:
         """Level and phase of a note's carriers, complex (channels, carriers)."""
         return self.reference[self.carriers.row(round(note.key))] * self.head.gain(note.velocity)
 
@@ -240,13 +243,11 @@ class PartialKeys:
         still, harmonic = self._carriers(key, latent)
         hz = _stretched(still, harmonic, touch.knob("stretch"))
         ratio = semitones_to_ratio(touch.semitones + touch.knob("tune") / 100 + (note.key - key))
-        if ratio == 1 and hz is still:
+        if ratio == 1 and hz is still and count <= TURNED_FRAMES:
             lobes, turning = self._at_rest(key, latent, hz)
         else:
             hz = hz * ratio
             lobes, turning = self.synthesis.banded(hz), self._turning(hz, count)
-        if count > len(turning):
-            turning = self._turning(hz, count)
         steps = hz * (self.hop / self.codec.sample_rate)
         phase = steps * (self.synthesis.centre(frames.first) / self.hop) if frames.phase is None else frames.phase
         turns = turning[:count] * np.exp(2j * np.pi * (phase % 1)).astype(np.complex64)

@@ -53,7 +53,7 @@ class MorphKeys(PartialKeys):
         point = np.broadcast_to(self.space.point(latent).astype(np.float32), (count, self.space.dims))
         return np.concatenate([frames, point], axis=1)
 
-    def _level(self, note: Note, latent: tuple[float, ...]) -> Tensor:
+    def _scaled_reference(self, note: Note, latent: tuple[float, ...]) -> Tensor:
         gain = self.space.gain(self.space.point(latent), note.velocity)
         return self._reference(round(note.key), latent) * gain
 

@@ -102,10 +102,6 @@ class Writing:
         """Share of the notes whose beginnings are written, 0-1."""
         return self._prepared.share
 
-    def _wait(self, seconds: float | None = None) -> bool:
-        """Let another thread hand in what it computes; return whether one has."""
-        return self._done.wait(seconds)
-
     def _level(self, voice: Voice) -> float:
         """Level of what is heard now, however far the network has written ahead."""
         frame = self._model.codec.first_frame_of(voice.position)
@@ -116,9 +112,10 @@ class Writing:
         """Numbers of those among voices that are let go together that others drown: how they end, nobody hears."""
         if not voices:
             return set()
-        loudest = max((self._level(voice) for voice in self._voices if voice.written), default=0.0)
-        levels = sorted(((self._level(voice), -voice.number) for voice in voices), reverse=True)
-        return {-number for rank, (level, number) in enumerate(levels) if rank >= most or level < FAINT * loudest}
+        levels = {voice.number: self._level(voice) for voice in self._voices}
+        faint = FAINT * max((levels[voice.number] for voice in self._voices if voice.written), default=0.0)
+        ranked = sorted((voice.number for voice in voices), key=lambda number: (-levels[number], number))
+        return {number for rank, number in enumerate(ranked) if rank >= most or levels[number] < faint}
 
     def _needed(self, voice: Voice, samples: int) -> int:
         """Frames that begin before the samples end."""
@@ -174,11 +171,11 @@ class Writing:
         while missing := self._missing(samples):
             if any(voice.busy for voice in missing):  # sooner done than begun again, mostly
                 left = until - time.perf_counter() if self._helped else None
-                if (left is None or left > 0) and self._wait(left):
+                if (left is None or left > 0) and self._done.wait(left):
                     continue
                 late = [voice for voice in self._missing(samples) if voice.busy]  # it may have come just now
                 if late and not self._guess(late):
-                    self._wait()
+                    self._done.wait()
                 continue
             if begun := [voice for voice in missing if not voice.end]:
                 self._begin(begun)
@@ -206,7 +203,7 @@ class Writing:
             while heard in self._onsets_busy and heard not in self._prepared and not voice.waiting:
                 left = None if self._patient or voice.waited else until - time.perf_counter()
                 if left is None or left > 0:
-                    self._wait(left)
+                    self._done.wait(left)
                 else:
                     voice.waiting = True
             if voice.waiting:
@@ -372,15 +369,11 @@ class Writing:
 
     def _decode(self, work: Sequence[Work]) -> None:
         """What the network wrote for notes, at their own velocities: it knows only a few."""
-        written = [one for one in work if one.written is not None]
-        raws = [
-            (one.written.raw, replace(one.heard[0], velocity=one.velocity), one.heard[1])
-            for one in written if one.written is not None
-        ]  # fmt: skip
-        for one, content in zip(written, self._model.decode(raws), strict=True):
+        written = [(one, one.written) for one in work if one.written is not None]
+        raws = [(made.raw, replace(one.heard[0], velocity=one.velocity), one.heard[1]) for one, made in written]
+        for (one, made), content in zip(written, self._model.decode(raws), strict=True):
             level = self._model.level(content[one.begin - one.first :])
-            states = one.written.states if one.written is not None else []
-            one.window = Window(one.first, one.begin, content, states, level)
+            one.window = Window(one.first, one.begin, content, made.states, level)
 
     def _take(self, work: Sequence[Work]) -> None:
         """Hand in what the network wrote, unless its voice has gone another way meanwhile."""

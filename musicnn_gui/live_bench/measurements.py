@@ -37,6 +37,9 @@ COUNTS = (24, 32, 40, 48, 64)
 AGAIN_SECONDS = 12.0
 LOWEST = 21
 TAKES = 5
+UNTOUCHED_SECONDS, UNDISTURBED = 0.1, 0.99
+"""Before a knob is turned, for which the note is compared with what it should be, and how alike they are: where there
+was a gap, the note is later from there on, and nothing can be said of the knob."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,11 +282,6 @@ def memory(server: LiveServer, options: LiveBenchOptions) -> Row:
         stage.tester.play(messages)
         played = stage.program.row()["rss_mb"]
     return {"ready_mb": ready, "played_mb": played, "grown_mb": round(played - ready, 1), "seconds": seconds}
-
-
-UNTOUCHED_SECONDS, UNDISTURBED = 0.1, 0.99
-"""Before a knob is turned, for which the note is compared with what it should be, and how alike they are: where there
-was a gap, the note is later from there on, and nothing can be said of the knob."""
 
 
 def knob_latency(server: LiveServer, options: LiveBenchOptions) -> Row:

@@ -4,6 +4,7 @@ import pytest
 from engine.partials import CarrierTable, PartialSynthesis, turn
 from engine.sounding import Tone, sounds
 from engine.voices.piece import overlapped
+from tests.sounding import stretches_of
 
 RATE = 44_100
 SYNTHESIS = PartialSynthesis(1024, 256, RATE)
@@ -19,10 +20,9 @@ def overlap(stretches):
 @pytest.mark.parametrize("hz", [30.0, 61.7, 440.0, 1234.5, 9999.9, 20_000.0])
 def test_a_still_envelope_sounds_as_a_pure_cosine(hz):
     frames, amplitude, phase = 20, 0.3, 0.7
-    lobes = SYNTHESIS.lobes(np.array([hz]))
     turned = np.array([[amplitude * np.exp(1j * phase) * turn(np.array([hz]), SYNTHESIS.centre(m), RATE)[0]]
                        for m in range(frames)], np.complex64)  # fmt: skip
-    sound = overlap(SYNTHESIS.stretches(turned, lobes))
+    sound = overlap(stretches_of(SYNTHESIS, turned, np.array([hz])))
     n = np.arange(len(sound)) + 256 - 1024
     wanted = amplitude * np.cos(2 * np.pi * hz * n / RATE + phase)
     inner = slice(1024, len(sound) - 1024)
@@ -35,7 +35,7 @@ def test_moving_envelopes_sound_as_the_sum_of_windowed_carriers():
     hz = np.array([110.0, 333.3, 5000.0])
     envelopes = (rng.normal(size=(12, 3)) + 1j * rng.normal(size=(12, 3))).astype(np.complex64) * 0.1
     turned = np.stack([row * turn(hz, SYNTHESIS.centre(m), RATE) for m, row in enumerate(envelopes)])
-    sound = overlap(SYNTHESIS.stretches(turned, SYNTHESIS.lobes(hz)))
+    sound = overlap(stretches_of(SYNTHESIS, turned, hz))
     wanted = np.zeros_like(sound)
     for m, row in enumerate(envelopes):
         n = np.arange(1024) + (m + 1) * 256 - 1024
@@ -90,7 +90,8 @@ def test_lobes_in_bands_make_the_same_sound(first, channels):
     shape = (5, channels, len(hz))
     envelopes = (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(np.complex64)
     turns = np.exp(2j * np.pi * rng.random((5, len(hz)))).astype(np.complex64)
-    dense = SYNTHESIS.stretches(envelopes * turns[:, None], SYNTHESIS.lobes(hz))
+    turned, (real, imaginary) = envelopes * turns[:, None], SYNTHESIS.lobes(hz)
+    dense = np.fft.irfft(turned.real @ real + 1j * (turned.imag @ imaginary), n=1024)
     gains = np.array([[0.5, 0.2], [0.8, -0.3]], np.float32)[:, :channels]
     wanted = np.einsum("sc,fcn->fsn", gains, dense)
     sides = tuple(float(gain) for gain in np.pad(gains, ((0, 0), (0, 2 - channels))).ravel())

@@ -4,6 +4,7 @@ import torch
 
 from engine.partials import PartialSynthesis
 from engine.units import cents_between, key_to_hz
+from tests.sounding import stretches_of
 from tests.training.conftest import RATE, SMALL
 from training.analysis import EnvelopeFit, Tuning, find_tuning, lay_carriers
 from training.metrics import null_snr_db
@@ -105,7 +106,7 @@ def test_synthesis_is_what_the_instrument_will_play(rng):
     sound = fit.synthesise(torch.from_numpy(envelopes)[None], samples)[0].numpy()
     centres = np.array([SYNTHESIS.centre(m) for m in range(frames)])
     turned = envelopes * np.exp(2j * np.pi * np.outer(centres, hz) / RATE)
-    stretches = SYNTHESIS.stretches(turned.astype(np.complex64), SYNTHESIS.lobes(hz))
+    stretches = stretches_of(SYNTHESIS, turned, hz)
     total = np.zeros(frames * 256 + 1024)
     for frame, stretch in enumerate(stretches):
         total[frame * 256 :][:1024] += stretch
