@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -110,6 +111,11 @@ def dropouts(sound: NDArray[Any], rate: int) -> int:
             after = level[stop : stop + around].max(initial=0)
             count += bool(before > LEAST_PEAK and after > LEAST_PEAK)
     return count
+
+
+def grown(rows: Sequence[Row], name: str) -> list[Row]:
+    """The rows in which a count is higher than in the row before; what a row lacks is 0."""
+    return [late for early, late in itertools.pairwise(rows) if late.get(name, 0) > early.get(name, 0)]
 
 
 def likeness(recorded: Array, expected: Array) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import itertools
 import os
 import tempfile
 import time
@@ -147,10 +146,7 @@ def xruns_score(server: LiveServer, options: LiveBenchOptions) -> Row:
         troubles = stage.troubles()
         rows = stage.since()
         sample_rate = _open_instrument().sample_rate
-        places = [  # of the score
-            round(late["score_position"] / sample_rate, 1)
-            for early, late in itertools.pairwise(rows) if late["xruns"] > early["xruns"]
-        ]  # fmt: skip
+        places = [round(row["score_position"] / sample_rate, 1) for row, _ in stage.xruns()]  # of the score
         peak = float(np.abs(recording.sound).max(initial=0.0))
     return {
         "seconds": round(seconds, 1), **troubles, "xruns_at_s": places,

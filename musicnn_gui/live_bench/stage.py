@@ -23,8 +23,9 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.audio.output import METER_SECONDS
 from engine.errors import DeviceError
-from musicnn_gui.live_bench.arithmetic import CONTROL, Message, Row, Sound, dropouts, on_timeline
+from musicnn_gui.live_bench.arithmetic import CONTROL, Message, Row, Sound, dropouts, grown, on_timeline
 
 INSTRUMENT = "piano"
 START_SECONDS = 60.0
@@ -32,6 +33,7 @@ END_SECONDS = 30.0
 PEDAL = 64
 PRIORITY = 70  # of a server in real time, below which its clients run
 MOST_PORTS = 128  # of a server, which keeps 0.1 MB for each in a memory that counts as every client's own
+XRUN_SECONDS = METER_SECONDS + 1.0  # after which an xrun stands in a row of the meters at the latest
 STALL_MS = 3.0  # for which the most urgent thread has to wait to be counted
 
 Found = TypeVar("Found")
@@ -94,8 +96,8 @@ class LiveServer(Started):
         jack.set_info_function(lambda text: None)
         self.log = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="musicnn-jack-"))) / "jackd.log"
         environment = os.environ | {"JACK_NO_AUDIO_RESERVATION": "1"}
-        self.realtime = _may_be_realtime()
-        priority = ["--realtime", "-P", str(PRIORITY)] if self.realtime else ["--no-realtime"]
+        self.realtime = may_be_realtime()
+        priority = server_priority()
         driver = ["-d", "dummy", "-r", str(self.rate), "-p", str(self.block)]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -133,7 +135,12 @@ class LiveServer(Started):
         return True
 
 
-def _may_be_realtime() -> bool:
+def server_priority() -> list[str]:
+    """Arguments for jackd: real time where it is allowed."""
+    return ["--realtime", "-P", str(PRIORITY)] if may_be_realtime() else ["--no-realtime"]
+
+
+def may_be_realtime() -> bool:
     """Whether this process may ask for real-time scheduling, as a sound server does where it is allowed to."""
     try:
         before = os.sched_getscheduler(0), os.sched_getparam(0)
@@ -255,6 +262,10 @@ class MachineWatch(Started):
         STALL_MS, and the longest time of them in ms."""
         late = [late for when, late in list(self._stalls) if when >= moment]
         return {"machine_stalls": len(late), "machine_worst_ms": round(max(late, default=0.0), 1)}
+
+    def worst_between(self, begin: float, end: float) -> float:
+        """The longest such time in ms that ended between two moments (time.perf_counter), 0 where there was none."""
+        return round(max((late for when, late in list(self._stalls) if begin <= when <= end), default=0.0), 1)
 
 
 def _listen(process: subprocess.Popen[str], take: Callable[[str], object], stack: ExitStack) -> None:
@@ -456,6 +467,7 @@ class Stage(Started):
             "xruns_tester": self.tester.xruns - self._xruns_before,
             **lines,
             **self._watch.since(self._begun),
+            "stalls_at_xruns_ms": [stall for _, stall in self.xruns()],
             "worst_load": max(row["worst_load"] for row in since),
             "max_voices": max(row["voices"] for row in since),
         }
@@ -463,6 +475,13 @@ class Stage(Started):
     def since(self) -> list[Row]:
         """The meters' rows since `begin`."""
         return self.program.rows()[self._rows_before :]
+
+    def xruns(self) -> list[tuple[Row, float]]:
+        """The meters' rows in which the program's own count of xruns had grown, each with the longest time in ms that
+        the machine stood still shortly before: whether it can have been the reason."""
+        clock = time.time() - time.perf_counter()
+        moments = [(row, row["time"] - clock) for row in grown([self._first, *self.since()], "xruns")]
+        return [(row, self._watch.worst_between(moment - XRUN_SECONDS, moment)) for row, moment in moments]
 
     def silence(self) -> None:
         """Let go of everything and wait until nothing sounds."""

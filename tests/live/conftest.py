@@ -10,6 +10,8 @@ import uuid
 import numpy as np
 import pytest
 
+from musicnn_gui.live_bench.stage import server_priority
+
 RATE = 48_000
 PERIOD = 256
 START_SECONDS = 60.0
@@ -21,7 +23,7 @@ def start_jackd(name="", rate=RATE):
         pytest.skip("jackd is not installed: no sound server to play through")
     name = name or f"musicnn-{uuid.uuid4().hex[:8]}"
     environment = os.environ | {"JACK_NO_AUDIO_RESERVATION": "1"}
-    command = ["jackd", "-n", name, "--no-realtime", "-d", "dummy", "-r", str(rate), "-p", str(PERIOD)]
+    command = ["jackd", "-n", name, *server_priority(), "-d", "dummy", "-r", str(rate), "-p", str(PERIOD)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL), name
 
 
@@ -79,10 +81,16 @@ class Player:
         self.client.set_process_callback(self._process)
         self.client.activate()
 
+    @property
+    def in_time(self):
+        """Whether the server still waits for this period."""
+        return self.client.frames_since_cycle_start < PERIOD // 2
+
     def _process(self, frames):
         self.midi.clear_buffer()
-        while self.waiting:
-            self.midi.write_midi_event(0, self.waiting.pop(0))
+        if self.in_time:  # else nobody would read any more what is played now
+            while self.waiting:
+                self.midi.write_midi_event(0, self.waiting.pop(0))
         if self.recording:
             self.blocks.append(np.stack([ear.get_array().copy() for ear in self.ears], axis=1))
 

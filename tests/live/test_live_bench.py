@@ -214,8 +214,18 @@ def test_the_watch_sees_that_the_machine_stands_still():
         while not watch.since(begun)["machine_stalls"] and time.monotonic() < deadline:
             time.sleep(0.02)
         assert watch.since(begun)["machine_worst_ms"] >= 90
-        assert watch.since(time.perf_counter()) == {"machine_stalls": 0, "machine_worst_ms": 0.0}
+        now = time.perf_counter()
+        assert watch.since(now) == {"machine_stalls": 0, "machine_worst_ms": 0.0}
+        assert watch.worst_between(begun, now) >= 90
+        assert watch.worst_between(now, now + 1) == 0
     assert watch.process.poll() is not None
+
+
+def test_rows_in_which_a_count_has_grown():
+    rows = [{"xruns": count, "row": row} for row, count in enumerate((2, 2, 3, 3, 5, 5))]
+    assert [row["row"] for row in bench.grown(rows, "xruns")] == [2, 4]
+    assert [row["row"] for row in bench.grown([{}, *rows], "xruns")] == [0, 2, 4]
+    assert bench.grown([], "xruns") == bench.grown([{}], "xruns") == []
 
 
 def test_a_note_is_like_itself_at_any_gain_and_not_like_itself_a_gap_later():

@@ -46,7 +46,7 @@ class StampingPlayer(Player):
         super().__init__(server)
 
     def _process(self, frames):
-        if self.waiting:
+        if self.waiting and self.in_time:
             self.sent = len(self.blocks) * PERIOD
         super()._process(frames)
 
