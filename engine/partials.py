@@ -143,9 +143,10 @@ class PartialSynthesis:
             if high > low:
                 parts = real[order[low:high], first:last], imaginary[order[low:high], first:last]
                 ours, theirs = (torch.from_numpy(part) for part in parts)
-                lobes.edges.extend((first, last, int(low), int(high)))
+                mirrored = not np.array_equal(*parts)
+                lobes.edges.extend((first, last, int(low), int(high), int(mirrored)))
                 lobes.real.append(ours)
-                lobes.imaginary.append(ours if np.array_equal(*parts) else theirs)
+                lobes.imaginary.append(theirs if mirrored else ours)
         return lobes
 
     def _interpolate(self, distance: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,13 +13,14 @@ from engine.codec import Note
 from engine.networks.playing import LONG
 from engine.voices.models import Frames
 from engine.voices.piece import Piece
-from engine.voices.voice import WINDOWS, Change, Onset, Sound, Voice, Work, same_future, size_of
+from engine.voices.voice import GUESSED, WINDOWS, Change, Onset, Sound, Voice, Work, same_future, size_of
 from engine.voices.writing import JOIN_FRAMES, MOST_RELEASED, Writing
 
 NOW, URGENT, SOON, LATER = 2, (3, 8), (6, 20), (20, 48)
 """Frames that are made to sound and frames that are written ahead: for all voices so many first, then more, so that a
 rush of notes finds the others far ahead. What has to sound in NOW frames comes before all that follows from events."""
 MOST_SOUNDS = 8  # voices that are made to sound at a time: 1 ms
+MOST_ENDING = 4  # damped voices for which is guessed at a time: 0.15 ms with the lock in hand
 FEWEST = 8  # frames that are made to sound at once where that can wait
 MANY = 6  # long windows that are written at once far ahead: a batch of eight takes hardly longer than one
 URGENT_EVENT = 2048
@@ -91,6 +92,7 @@ class LookingAhead(Writing):
         """What to compute next, the most urgent first."""
         self._hear_heralds()
         self._hear_expectations()
+        self._guess_ahead()
         soundless = self._soundless()
         first = self._of_onsets(URGENT_EVENT) or self._of_sound(soundless, NOW) or self._of_events(URGENT_EVENT)
         if first:
@@ -104,6 +106,11 @@ class LookingAhead(Writing):
             return []
         event = self._of_events(LONGEST_WAIT)
         return event or self._of_sound(soundless, LATER[0]) or self._of_time(unwritten, LATER[1], MANY)
+
+    def _guess_ahead(self) -> None:
+        """Some frames of damped voices, which go on without the network: what they sound like can be made then."""
+        ending = [voice for voice in self._voices if voice.damped and voice.end < self._needed(voice, 0) + GUESSED]
+        self._guess(ending[:MOST_ENDING])
 
     def _urgent(self) -> int:
         """Samples before an event from which on it is urgent: the sooner the more there is to do for it."""

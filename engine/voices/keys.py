@@ -273,8 +273,7 @@ class KeysBank(LookingAhead):
                     self._write([self._extended(voice)])
         while late := [(voice, change) for voice, change in due if not change.windows]:
             self._write(self._changes(late))
-        for voice, change in due:
-            self._make_change(voice, change)
+        self._cross_over([over for voice, change in due if (over := self._make_change(voice, change))])
 
     def _affordable(self, due: list[tuple[Voice, Change]]) -> list[tuple[Voice, Change]]:
         """Those that there is time for in this block; better late than a dropout.
@@ -301,7 +300,9 @@ class KeysBank(LookingAhead):
             self._damp(voice)
         voice.change, voice.turn_from = None, voice.position
 
-    def _make_change(self, voice: Voice, change: Change) -> None:
+    def _make_change(self, voice: Voice, change: Change) -> tuple[Voice, int, Samples] | None:
+        """Let a voice go the way of a change. Where frames have begun that sound otherwise by it, returns what
+        `_cross_over` needs."""
         kept = [
             replace(window, content=window.content[: change.border - window.first])
             for window in voice.windows
@@ -316,27 +317,23 @@ class KeysBank(LookingAhead):
         while voice.end < begun:
             if not (self._helped and self._guess([voice])):
                 self._write([self._extended(voice)])
-        if change.border < begun:
-            self._cross_over(voice, change, begun)
-        else:
-            voice.cut(change.border)
-            voice.batch = 0
-            if change.sound is not None and voice.made == change.border:
-                voice.pieces.append(change.sound)
-                voice.batch = 1
-        self._wake()
-
-    def _cross_over(self, voice: Voice, change: Change, begun: int) -> None:
-        """Let the frames from the border on sound as they do now, of which some have begun."""
-        before = voice.sound(CROSSFADE, begun)
-        voice.crossing = None
+        crossing = (voice, begun, voice.sound(CROSSFADE, begun)) if change.border < begun else None
+        voice.crossing = None if crossing else voice.crossing
         voice.cut(change.border)
-        if change.sound is not None:
+        voice.batch = int(crossing is not None)
+        if change.sound is not None and voice.made == change.border:
             voice.pieces.append(change.sound)
-        voice.batch = 1
-        self._make_pieces([(voice, begun)])
+            voice.batch = 1
+        self._wake()
+        return crossing
+
+    def _cross_over(self, crossing: Sequence[tuple[Voice, int, Samples]]) -> None:
+        """Lead voices over into what they sound like now. crossing: each voice, the first frame that has not begun, and
+        what the frames before that would have sounded like."""
+        self._make_pieces([(voice, begun) for voice, begun, _ in crossing])
         ramp = (np.arange(1, CROSSFADE + 1) / CROSSFADE).astype(np.float32)
-        voice.crossing = voice.position, (before - voice.sound(CROSSFADE, begun)) * (1 - ramp)
+        for voice, begun, before in crossing:
+            voice.crossing = voice.position, (before - voice.sound(CROSSFADE, begun)) * (1 - ramp)
 
     # --- what is heard of it ---
 

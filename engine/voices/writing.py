@@ -181,7 +181,7 @@ class Writing:
                 self._begin(begun)
                 continue
             size = window_size(missing[0])
-            if self._helped and (size >= LONG or len(missing) > 1) and self._guess(missing):
+            if self._helped and (size >= LONG or len(missing) > 1 or behind) and self._guess(missing):
                 continue
             batch = [voice for voice in missing if window_size(voice) == size]
             batch += [

@@ -238,7 +238,8 @@ class RunningProgram(Started):
 
 
 class MachineWatch(Started):
-    """A thread in real time, above the sound server, in a process of its own; see `musicnn_gui.live_bench.watch`."""
+    """A thread in real time for each processor, above the sound server, in a process of its own; see
+    `musicnn_gui.live_bench.watch`."""
 
     def __init__(self) -> None:
         self._stalls: list[tuple[float, float]] = []

@@ -1,9 +1,9 @@
-"""How long the machine keeps its most urgent thread waiting: what no program on it can be quicker than.
+"""How long the machine keeps its most urgent threads waiting: what no program on it can be quicker than.
 
     python -m musicnn_gui.live_bench.watch PRIORITY LEAST_MS
 
-A line for every time that a thread wakes up too late by more than LEAST_MS: its moment (time.perf_counter) and by how
-many milliseconds. Ends when nobody listens any more.
+One thread on each processor: a host may take away one of them alone. A line for every time that one wakes up too late
+by more than LEAST_MS: its moment (time.perf_counter) and by how many milliseconds. Ends when nobody listens any more.
 """
 
 from __future__ import annotations
@@ -12,25 +12,44 @@ import contextlib
 import gc
 import os
 import sys
+import threading
 import time
+from functools import partial
 
 SLEEP_SECONDS = 0.001
 
 
 def main(priority: int, least_ms: float) -> None:
+    """Watch every processor that this process may use."""
+    gc.disable()
+    processors = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else [None]
+    lock = threading.Lock()
+    watches = [
+        threading.Thread(target=partial(_watch, processor, priority, least_ms, lock)) for processor in processors
+    ]
+    print("watching", flush=True)
+    for watch in watches:
+        watch.start()
+    with contextlib.suppress(KeyboardInterrupt):
+        for watch in watches:
+            watch.join()
+
+
+def _watch(processor: int | None, priority: int, least_ms: float, lock: threading.Lock) -> None:
     """Sleep and look at the clock, again and again."""
     with contextlib.suppress(OSError, AttributeError):
+        if processor is not None:
+            os.sched_setaffinity(0, {processor})
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
-    gc.disable()
-    print("watching", flush=True)
-    with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
+    with contextlib.suppress(BrokenPipeError):
         while True:
             before = time.perf_counter()
             time.sleep(SLEEP_SECONDS)
             now = time.perf_counter()
             late = 1e3 * (now - before - SLEEP_SECONDS)
             if late > least_ms:
-                print(f"{now:.4f} {late:.2f}", flush=True)
+                with lock:
+                    print(f"{now:.4f} {late:.2f}", flush=True)
 
 
 if __name__ == "__main__":
