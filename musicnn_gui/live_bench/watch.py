@@ -16,7 +16,7 @@ import threading
 import time
 from functools import partial
 
-SLEEP_SECONDS = 0.001
+SLEEP_SECONDS = 0.002
 
 
 def main(priority: int, least_ms: float) -> None:
