@@ -209,7 +209,9 @@ class Writing:
             if voice.waiting:
                 voice.waited = True
                 self.late += 1
-            elif not self._begin_with(voice):
+            elif self._begin_with(voice):
+                self._wake()  # who had nothing more to do for what was announced has its next window to write
+            else:
                 missing.append(voice)
         if not missing:
             return

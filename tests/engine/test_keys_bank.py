@@ -176,6 +176,27 @@ def test_looking_ahead_comes_to_an_end(fading):
     assert steps > 0
 
 
+def test_looking_ahead_goes_on_when_a_note_begins_that_was_announced(piano):
+    """All that it begins with is ready, so the worker computes nothing: it has to say so all the same."""
+    bank = KeysBank(piano.model, piano.keys, live=True)
+
+    def look():
+        while bank.look_ahead():
+            pass
+
+    in_another_thread(look)
+    bank.announce(60, 90.0)
+    in_another_thread(look)
+    bank.wait_for_events(0)
+    bank.start(0, 60, 90.0)
+    bank.render(BLOCK)
+    voice = bank._voices[0]
+    first = voice.written
+    assert bank._news.is_set()
+    in_another_thread(look)
+    assert voice.written > first > 0
+
+
 def test_a_touch_of_one_channel_leaves_the_others_alone(fading):
     def second(touched):
         bank = KeysBank(fading.model, fading.keys)
