@@ -317,8 +317,10 @@ class KeysBank(LookingAhead):
         while voice.end < begun:
             if not (self._helped and self._guess([voice])):
                 self._write([self._extended(voice)])
-        crossing = (voice, begun, voice.sound(CROSSFADE, begun)) if change.border < begun else None
-        voice.crossing = None if crossing else voice.crossing
+        crossing = None
+        if change.border < begun:
+            crossing = voice, begun, voice.sound(CROSSFADE, begun)
+            voice.crossing = None
         voice.cut(change.border)
         voice.batch = int(crossing is not None)
         if change.sound is not None and voice.made == change.border:

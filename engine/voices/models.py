@@ -183,10 +183,8 @@ class PartialKeys:
 
     def decode(self, written: Sequence[Raw]) -> list[Content]:
         """See `PartialHead.contents`, at the notes' velocities."""
-        raws, references = (
-            [raw for raw, _, _ in written],
-            [self._scaled_reference(note, latent) for _, note, latent in written],
-        )
+        raws = [raw for raw, _, _ in written]
+        references = [self._scaled_reference(note, latent) for _, note, latent in written]
         return [content.numpy() for content in self.head.contents(raws, references)]
 
     def _scaled_reference(self, note: Note, latent: tuple[float, ...]) -> Tensor:

@@ -96,8 +96,8 @@ class LiveServer(Started):
         jack.set_info_function(lambda text: None)
         self.log = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="musicnn-jack-"))) / "jackd.log"
         environment = os.environ | {"JACK_NO_AUDIO_RESERVATION": "1"}
-        self.realtime = may_be_realtime()
         priority = server_priority()
+        self.realtime = "--realtime" in priority
         driver = ["-d", "dummy", "-r", str(self.rate), "-p", str(self.block)]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -137,10 +137,10 @@ class LiveServer(Started):
 
 def server_priority() -> list[str]:
     """Arguments for jackd: real time where it is allowed."""
-    return ["--realtime", "-P", str(PRIORITY)] if may_be_realtime() else ["--no-realtime"]
+    return ["--realtime", "-P", str(PRIORITY)] if _may_be_realtime() else ["--no-realtime"]
 
 
-def may_be_realtime() -> bool:
+def _may_be_realtime() -> bool:
     """Whether this process may ask for real-time scheduling, as a sound server does where it is allowed to."""
     try:
         before = os.sched_getscheduler(0), os.sched_getparam(0)

@@ -14,7 +14,6 @@ import os
 import sys
 import threading
 import time
-from functools import partial
 
 SLEEP_SECONDS = 0.002
 
@@ -24,9 +23,7 @@ def main(priority: int, least_ms: float) -> None:
     gc.disable()
     processors = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else [None]
     lock = threading.Lock()
-    watches = [
-        threading.Thread(target=partial(_watch, processor, priority, least_ms, lock)) for processor in processors
-    ]
+    watches = [threading.Thread(target=_watch, args=(one, priority, least_ms, lock)) for one in processors]
     print("watching", flush=True)
     for watch in watches:
         watch.start()

@@ -78,18 +78,15 @@ class Player:
         self.midi = self.client.midi_outports.register("keys")
         self.ears = [self.client.inports.register(f"ear{side}") for side in range(2)]
         self.blocks, self.recording, self.waiting = [], False, []
+        self.sent = 0  # in which recorded sample the last message was played
         self.client.set_process_callback(self._process)
         self.client.activate()
 
-    @property
-    def in_time(self):
-        """Whether the server still waits for this period."""
-        return self.client.frames_since_cycle_start < PERIOD // 2
-
     def _process(self, frames):
         self.midi.clear_buffer()
-        if self.in_time:  # else nobody would read any more what is played now
-            while self.waiting:
+        if self.waiting and self.client.frames_since_cycle_start < PERIOD // 2:
+            self.sent = len(self.blocks) * PERIOD
+            while self.waiting:  # where the server no longer waits for this period, nobody would read it
                 self.midi.write_midi_event(0, self.waiting.pop(0))
         if self.recording:
             self.blocks.append(np.stack([ear.get_array().copy() for ear in self.ears], axis=1))

@@ -38,18 +38,7 @@ class Engine(EngineClient):
         return next((arguments for told, arguments in reversed(self.told) if told == name), None)
 
 
-class StampingPlayer(Player):
-    """Knows in which recorded sample its last message was sent."""
-
-    def __init__(self, server):
-        self.sent = 0
-        super().__init__(server)
-
-    def _process(self, frames):
-        if self.waiting and self.in_time:
-            self.sent = len(self.blocks) * PERIOD
-        super()._process(frames)
-
+class HittingPlayer(Player):
     def hit(self, seconds):
         """Hit the pad; its sound from the message on. Where others take the processor, a hit may get lost."""
         for _ in range(5):
@@ -76,7 +65,7 @@ def play(jack_server, monkeypatch, tmp_path):
         running.append(engine.close)
         engine.start(shipped or str(tmp_path / "instrument"), {}, "", PERIOD, "")
         engine.wait(lambda: engine.meters is not None and engine.meters.running, "sound")
-        player = StampingPlayer(jack_server)
+        player = HittingPlayer(jack_server)
         running.append(player.close)
         player.connect()
         return engine, player
