@@ -29,7 +29,9 @@ from musicnn_gui.live_bench.arithmetic import (
     separate_notes,
     spread_ms,
 )
-from musicnn_gui.live_bench.stage import INSTRUMENT, PEDAL, LiveServer, MachineWatch, Stage, Tester, wait
+from musicnn_gui.live_bench.stage import INSTRUMENT, PEDAL, LiveServer, MachineWatch, Stage
+from musicnn_gui.live_bench.started import wait
+from musicnn_gui.live_bench.tester import JackTester
 
 VOLUME = 7
 COUNTS = (24, 32, 40, 48, 64)
@@ -85,7 +87,7 @@ def run_live_bench(options: LiveBenchOptions) -> Row:
 
 def machine(server: LiveServer, options: LiveBenchOptions) -> Row:
     """The server and the testers alone: xruns that are there before the program is, in a minute."""
-    with Tester(server) as tester, MachineWatch() as watch:
+    with JackTester(server.name) as tester, MachineWatch() as watch:
         before, begun, seconds = server.xruns(), time.perf_counter(), 3.0 if options.short else 60.0
         time.sleep(seconds)
         return {"seconds": seconds, **{name: count - before[name] for name, count in server.xruns().items()},
@@ -108,7 +110,7 @@ def latency(server: LiveServer, options: LiveBenchOptions) -> Row:
         stamps[order] = tester.play(messages)
         time.sleep(0.3)
         recording = tester.recorded()
-        troubles = stage.troubles()
+        troubles = stage.troubles() | {"unsent": tester.trouble}
         claimed = stage.since()[-1]["latency_ms"]
     mono = recording.sound.astype(np.float64).mean(axis=1)
     keys = [messages[index][1][1] for index in ons]
@@ -126,7 +128,7 @@ def latency(server: LiveServer, options: LiveBenchOptions) -> Row:
         "jitter_from_period_ms": spread_ms(periods)["jitter_ms"], "program_says_ms": claimed,
         "rate": server.rate, "block": server.block, "period_ms": round(1e3 * server.block / server.rate, 3),
         "different_offsets": len(set(offsets.tolist())), "gaps": recording.gaps, "skipped": recording.skipped,
-        "unsent": tester.trouble, **troubles,
+        **troubles,
     }  # fmt: skip
 
 

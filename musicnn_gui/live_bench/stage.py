@@ -11,103 +11,66 @@ import sys
 import tempfile
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from engine.audio.output import METER_SECONDS
 from engine.errors import DeviceError
-from musicnn_gui.live_bench.arithmetic import CONTROL, Message, Row, Sound, dropouts, grown, on_timeline
+from musicnn_gui.live_bench.arithmetic import CONTROL, Row, grown
+from musicnn_gui.live_bench.started import END_SECONDS, START_SECONDS, Started, wait
+from musicnn_gui.live_bench.tester import JackTester
 
 INSTRUMENT = "piano"
-START_SECONDS = 60.0
-END_SECONDS = 30.0
 PEDAL = 64
+NAMES = tuple(f"musicnn-{number}" for number in range(1, 7))
+"""Of servers. JACK keeps eight places for names on a machine, and a server that was killed leaves its place taken until
+another of the same name is started: names that are used again cannot use them up."""
+STARTING = "JACK server starting"  # what jackd says once the name is its own
 PRIORITY = 70  # of a server in real time, below which its clients run
 MOST_PORTS = 128  # of a server, which keeps 0.1 MB for each in a memory that counts as every client's own
 XRUN_SECONDS = METER_SECONDS + 1.0  # after which an xrun stands in a row of the meters at the latest
 STALL_MS = 3.0  # for which the most urgent thread has to wait to be counted
 
-Found = TypeVar("Found")
-
-
-def jack_library() -> Any:
-    """The JACK-Client package. Raises DeviceError where it, or the library it needs, is missing."""
-    try:
-        import jack  # noqa: PLC0415  # only this measuring needs it
-    except ImportError as error:
-        raise DeviceError("the Python package JACK-Client is not installed") from error
-    except OSError as error:
-        raise DeviceError(f"the JACK library cannot be loaded: {error}") from error
-    return jack
-
-
-def wait(look: Callable[[], Found | None], seconds: float, complaint: str) -> Found:
-    """What `look` finds, as soon as it finds something. Raises DeviceError with the complaint after `seconds`."""
-    end = time.monotonic() + seconds
-    while True:
-        found = look()
-        if found:
-            return found
-        if time.monotonic() > end:
-            raise DeviceError(complaint)
-        time.sleep(0.02)
-
-
-class Started:
-    """Something that is begun and ended by `with`; what has begun is ended too where the rest cannot begin."""
-
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            self._begin(stack)
-            self._ending = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ending.close()
-
-    def _begin(self, stack: ExitStack) -> None:
-        """Begin; `stack` gets what is to be done at the end, in the opposite order."""
-        raise NotImplementedError
-
 
 class LiveServer(Started):
-    """A JACK server of our own with the dummy driver; whatever else runs on the machine is left alone."""
+    """A JACK server of our own with the dummy driver; whatever else runs on the machine is left alone.
 
-    def __init__(self, rate: int, block: int) -> None:
-        self.rate, self.block = rate, block
-        self.name = f"musicnn-{uuid.uuid4().hex[:8]}"
+    process: jackd. It may be killed and another server started with the same name.
+    """
+
+    process: subprocess.Popen[bytes]
+
+    def __init__(self, rate: int, block: int, name: str = "") -> None:
+        """`name`: of a server that has died, to start another in its place."""
+        self.rate, self.block, self.name = rate, block, name
 
     def _begin(self, stack: ExitStack) -> None:
         if shutil.which("jackd") is None:
             raise DeviceError("jackd is not installed, so there is no sound server to measure on")
-        jack = jack_library()
-        jack.set_error_function(lambda text: None)
-        jack.set_info_function(lambda text: None)
         self.log = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="musicnn-jack-"))) / "jackd.log"
-        environment = os.environ | {"JACK_NO_AUDIO_RESERVATION": "1"}
         priority = server_priority()
         self.realtime = "--realtime" in priority
+        for name in (self.name,) if self.name else NAMES:
+            self.name, self.process = name, self._start(name, priority)
+            try:
+                wait(self._answers, START_SECONDS, "the JACK server did not start")
+            except DeviceError:
+                _terminate(self.process, END_SECONDS)
+            else:
+                stack.callback(_terminate, self.process, END_SECONDS)
+                return
+        raise DeviceError(
+            "the JACK server did not start: " + " ".join(self.log.read_text(errors="replace").split()[-8:])
+        )
+
+    def _start(self, name: str, priority: list[str]) -> subprocess.Popen[bytes]:
+        environment = os.environ | {"JACK_NO_AUDIO_RESERVATION": "1"}
         driver = ["-d", "dummy", "-r", str(self.rate), "-p", str(self.block)]
+        command = ["jackd", "-n", name, "--port-max", str(MOST_PORTS), *priority, *driver]
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                ["jackd", "-n", self.name, "--port-max", str(MOST_PORTS), *priority, *driver],
-                env=environment,
-                stdout=log,
-                stderr=log,
-            )
-        stack.callback(_terminate, self._process, 10.0)
-        wait(lambda: self._answers(jack), 20.0, "the JACK server did not start")
+            return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
     def xruns(self) -> dict[str, int]:
         """How many xruns the server has logged: all, and whose they were.
@@ -125,14 +88,13 @@ class LiveServer(Started):
             "xruns_of_tester": tester,
         }  # fmt: skip
 
-    def _answers(self, jack: Any) -> bool:
-        if self._process.poll() is not None:
+    def _answers(self) -> bool:
+        if self.process.poll() is not None:
             raise DeviceError("the JACK server ended by itself")
-        try:
-            jack.Client("musicnn-knock", servername=self.name, no_start_server=True).close()
-        except jack.JackError:
-            return False
-        return True
+        if STARTING not in self.log.read_text(errors="replace"):
+            return False  # whoever answers is another server of that name
+        look, environment = ["jack_lsp", "-s", self.name], os.environ | {"JACK_NO_START_SERVER": "1"}
+        return subprocess.run(look, env=environment, capture_output=True, check=False).returncode == 0
 
 
 def server_priority() -> list[str]:
@@ -285,154 +247,6 @@ def _listen(process: subprocess.Popen[str], take: Callable[[str], object], stack
     stack.callback(_terminate, process, END_SECONDS)
 
 
-class _Sequence:
-    """Messages to be played and the frames at which they were."""
-
-    def __init__(self, messages: Iterable[Message]) -> None:
-        self.messages = sorted(messages, key=lambda message: message[0])
-        self.stamps = np.zeros(len(self.messages), np.int64)
-        self.next = 0
-
-
-class _Tape:
-    """Room for a recording: (channels, samples), and each period's absolute frame."""
-
-    def __init__(self, channels: int, periods: int, block: int) -> None:
-        self.sound = np.empty((channels, periods * block), np.float32)
-        self.sound.fill(0)  # touches every page, so that none is fetched in the callback
-        self.stamps = np.zeros(periods, np.int64)
-        self.filled = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """What was heard.
-
-    sound: (samples, channels) on the server's clock; start: absolute frame of the first sample.
-    gaps: digital dropouts; skipped: samples the server never handed over, which is what an xrun leaves.
-    """
-
-    sound: Sound
-    start: int
-    gaps: int
-    skipped: int
-
-
-class Tester(Started):
-    """Plays messages at exact frames into the program and records its sound.
-
-    Two JACK clients: one that both played and recorded would close a loop through the program, and JACK opens a loop
-    by holding one of its connections back for a period.
-    """
-
-    def __init__(self, server: LiveServer) -> None:
-        self._server, self._jack, self.rate = server, jack_library(), server.rate
-        self._tape: _Tape | None = None
-        self._sequence = _Sequence(())
-        self.xruns = self.trouble = 0
-
-    def _begin(self, stack: ExitStack) -> None:
-        self.client, self._ear_client = (self._client(role, stack) for role in ("keys", "ears"))
-        self._midi = self.client.midi_outports.register("keys")
-        self._ears = [self._ear_client.inports.register(f"ear{side}") for side in range(2)]
-        self.client.set_process_callback(self._write)
-        self.client.set_xrun_callback(self._count_xrun)
-        self._ear_client.set_process_callback(self._hear)
-        for client in (self.client, self._ear_client):
-            client.activate()
-            stack.callback(client.deactivate)
-
-    def _client(self, role: str, stack: ExitStack) -> Any:
-        try:
-            client = self._jack.Client(f"musicnn-bench-{role}", servername=self._server.name, no_start_server=True)
-        except self._jack.JackError as error:
-            raise DeviceError(f"the JACK server does not answer: {error}") from error
-        stack.callback(client.close)
-        return client
-
-    def _count_xrun(self, microseconds: float) -> None:
-        self.xruns += 1
-
-    def _write(self, frames: int) -> None:
-        """Write the messages that are due; runs in the server's cycle, nothing here waits."""
-        now = self.client.last_frame_time
-        self._midi.clear_buffer()
-        sequence = self._sequence
-        while sequence.next < len(sequence.messages):
-            frame, message = sequence.messages[sequence.next]
-            if frame >= now + frames:
-                break
-            offset = max(0, frame - now)
-            try:
-                self._midi.write_midi_event(offset, message)
-            except self._jack.JackError:
-                self.trouble += 1
-            sequence.stamps[sequence.next] = now + offset
-            sequence.next += 1
-
-    def _hear(self, frames: int) -> None:
-        """Copy a period; runs in the server's cycle, nothing here waits."""
-        tape = self._tape
-        if tape is not None and tape.filled < len(tape.stamps):
-            place = tape.filled * frames
-            for channel in range(len(tape.sound)):
-                tape.sound[channel, place : place + frames] = self._ears[channel].get_array()
-            tape.stamps[tape.filled] = self._ear_client.last_frame_time
-            tape.filled += 1
-
-    def connect(self) -> None:
-        """Wait for the program's ports and plug in."""
-        complaint = "the program's ports did not appear at the JACK server"
-        keys = wait(self._keys, START_SECONDS, complaint)
-        self.client.connect(self._midi, keys[0])
-        # The program plugs itself into the speakers; whoever feeds those is the program.
-        speakers = self.client.get_ports(is_audio=True, is_input=True, is_physical=True)
-        for ear, speaker in zip(self._ears, speakers, strict=False):
-            sources = wait(partial(self.client.get_all_connections, speaker), START_SECONDS, complaint)
-            self._ear_client.connect(sources[0], ear)
-
-    def _keys(self) -> list[Any]:
-        ports = self.client.get_ports(is_midi=True, is_input=True)
-        return [port for port in ports if "MusicNN" in port.name]
-
-    def soon(self, seconds: float = 0.05) -> int:
-        """An absolute frame a little ahead of now."""
-        return int(self.client.frame_time) + round(seconds * self.rate)
-
-    def play(self, messages: Iterable[Message]) -> NDArray[np.int64]:
-        """Play messages, wait until the last is out; return the frames they had, in the order of their times."""
-        sequence = _Sequence(messages)
-        if not sequence.messages:
-            return sequence.stamps
-        seconds = (sequence.messages[-1][0] - int(self.client.frame_time)) / self.rate
-        self._sequence = sequence
-        if seconds > 0:
-            time.sleep(seconds)
-        wait(lambda: sequence.next == len(sequence.messages), 10.0, "the JACK server stands still")
-        return sequence.stamps
-
-    def now(self, *messages: tuple[int, int, int]) -> NDArray[np.int64]:
-        """Play messages as soon as possible, in one period."""
-        frame = self.soon()
-        return self.play([(frame, bytes(message)) for message in messages])
-
-    def record(self, seconds: float, channels: int = 2) -> None:
-        """Begin to record, for at most `seconds`."""
-        block = int(self.client.blocksize)
-        self._tape = _Tape(channels, int(seconds * self.rate / block) + 1, block)
-
-    def recorded(self) -> Recording:
-        """End the recording and hand it out."""
-        tape, self._tape = self._tape, None
-        if tape is None or not tape.filled:
-            raise DeviceError("the JACK server handed over no sound")
-        time.sleep(0.05)  # the callback may be in its last period
-        block = int(self.client.blocksize)
-        sound, stamps = tape.sound[:, : tape.filled * block], tape.stamps[: tape.filled]
-        line, skipped = on_timeline(sound, stamps)
-        return Recording(line, int(stamps[0]), dropouts(sound.T, self.rate), skipped)
-
-
 class Stage(Started):
     """Program and tester together, plugged in; and the troubles since then."""
 
@@ -442,7 +256,7 @@ class Stage(Started):
     def _begin(self, stack: ExitStack) -> None:
         self._watch = stack.enter_context(MachineWatch())
         self.program = stack.enter_context(RunningProgram(self._server, self._score, play=self._play))
-        self.tester = stack.enter_context(Tester(self._server))
+        self.tester = stack.enter_context(JackTester(self._server.name))
         self.tester.connect()
         if not self._play:
             wait(lambda: self.program.row()["prepared"] >= 1, START_SECONDS, "the instrument does not get ready")

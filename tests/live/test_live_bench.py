@@ -210,14 +210,15 @@ def test_the_watch_sees_that_the_machine_stands_still():
         os.kill(watch.process.pid, signal.SIGSTOP)
         time.sleep(0.1)
         os.kill(watch.process.pid, signal.SIGCONT)
-        deadline = time.monotonic() + 10
-        while not watch.since(begun)["machine_stalls"] and time.monotonic() < deadline:
+        deadline = time.monotonic() + 30
+        while watch.since(begun)["machine_worst_ms"] < 90 and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert watch.since(begun)["machine_worst_ms"] >= 90
-        now = time.perf_counter()
-        assert watch.since(now) == {"machine_stalls": 0, "machine_worst_ms": 0.0}
-        assert watch.worst_between(begun, now) >= 90
-        assert watch.worst_between(now, now + 1) == 0
+        stalls = watch.since(begun)
+        assert stalls["machine_stalls"] >= 1 and stalls["machine_worst_ms"] >= 90
+        later = time.perf_counter() + 3600  # whatever this machine does, it has not done it yet
+        assert watch.worst_between(begun, later) >= 90
+        assert watch.since(later) == {"machine_stalls": 0, "machine_worst_ms": 0.0}
+        assert watch.worst_between(later, later + 1) == 0
     assert watch.process.poll() is not None
 
 

@@ -42,8 +42,7 @@ class HittingPlayer(Player):
     def hit(self, seconds):
         """Hit the pad; its sound from the message on. Where others take the processor, a hit may get lost."""
         for _ in range(5):
-            sound = self.record(seconds, (NOTE_ON, KEY, 127))
-            heard = sound[self.sent :].mean(axis=1)  # before what is sent next moves the mark
+            heard = self.record(seconds, (NOTE_ON, KEY, 127)).mean(axis=1)
             self.send(NOTE_OFF, KEY, 0)
             if heard.any():
                 return heard
