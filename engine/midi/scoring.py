@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 import numpy as np
 
@@ -63,7 +64,7 @@ class _Scoring:
         endless = self._take_notes(notes)
         end = self._end_of_tracks({note.track for note in notes})
         self._close(endless, end)
-        self.rows.sort(key=lambda row: row[:2])
+        self.rows.sort(key=itemgetter(0, 1))
         return self._finish(end)
 
     def _take_messages(self, ports: PortMap, near: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
@@ -73,7 +74,7 @@ class _Scoring:
             mark, kind, first, second = word >> 24, word >> 20 & 0xF, word >> 8 & 0x7F, word & 0x7F
             if mark == _TEMPO:
                 if word & 0xFFFFFF:
-                    self._add(index, tempo(0, MICROSECONDS / (word & 0xFFFFFF)), track)
+                    self._add(index, tempo(self.samples[index], MICROSECONDS / (word & 0xFFFFFF)), track)
                 continue
             if mark == _SYSEX:
                 self._take_sysex(index, ports, track, *self.chunks.tracks[track].sysex[word & 0xFFFFFF])
@@ -89,16 +90,17 @@ class _Scoring:
                 self._take_control(index, kind, channel, first, second, track)
 
     def _take_control(self, index: int, kind: int, channel: int, first: int, second: int, track: int) -> None:
+        sample = self.samples[index]
         if kind == CONTROL:
             if first in ALL_OFF:
                 self.pairing.all_off(index, channel)
-            event = control(0, first, second, channel)
+            event = control(sample, first, second, channel)
         elif kind == BEND:
-            event = bend(0, (second << 7 | first) - 8192, channel)
+            event = bend(sample, (second << 7 | first) - 8192, channel)
         elif kind == PROGRAM:
-            event = Event(0, Kind.PROGRAM, channel, first)
+            event = Event(sample, Kind.PROGRAM, channel, first)
         elif kind == PRESSURE:
-            event = Event(0, Kind.PRESSURE, channel, 0, first)
+            event = Event(sample, Kind.PRESSURE, channel, 0, first)
         else:
             return
         self._add(index, event, track)
@@ -107,16 +109,15 @@ class _Scoring:
         if is_scale_tuning(data):
             text = "the tuning of single notes is not followed"
             self.warnings += [text] if text not in self.warnings else []
-        for event in from_sysex(data, 0):
+        for event in from_sysex(data, self.samples[index]):
             channel, folded = ports.channel(port, event.channel)
             if event.kind in EVERYWHERE:
                 self._add(index, event, track)
             elif channel is not None and not folded:
-                self._add(index, drum_part(0, channel, event.value > 0), track)
+                self._add(index, drum_part(event.sample, channel, event.value > 0), track)
 
     def _add(self, index: int, event: Event, track: int) -> None:
-        sample = self.samples[index]
-        self.rows.append((sample, index, event.at(sample), track))
+        self.rows.append((event.sample, index, event, track))
 
     def _check(self, notes: list[Note], near: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
         """Refuse a file without notes, and one most of whose notes are hours away."""

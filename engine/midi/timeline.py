@@ -20,8 +20,9 @@ Seconds = NDArray[np.float64]
 
 DEFAULT_TEMPO = 500_000  # microseconds a quarter note, 120 beats a minute
 SMPTE_RATES = {29: 30_000 / 1001}  # frames a second; other numbers are their own rate
-CELL = 64  # samples, 1.5 ms: of a controller's values within them the last is heard
-MOST_EVENTS = 1_000_000
+CELLS = (64, 256, 1024, 4096)
+"""Samples: of a controller's values within so many, 1.5 ms, the last is heard; where too many are left, within more."""
+MOST_EVENTS = 500_000
 FURTHEST_SECONDS = 1e9
 ORDERED = (0, 6, 32, 38, *range(64, 70), *range(96, 102), *range(120, 128))
 """Controllers of which every message counts: banks, data entry, pedals, modes."""
@@ -44,40 +45,57 @@ class Timeline:
     problems: tuple[str, ...]
 
 
+@dataclass(slots=True)
+class _Columns:
+    """Times, ticks and contents of the events of a track."""
+
+    samples: Integers
+    ticks: Integers
+    words: NDArray[np.uint32]
+
+    def thin_out(self, cell: int) -> None:
+        """Leave out what cannot be heard, see `_audible`."""
+        kept = _audible(self.samples, self.words, cell)
+        self.samples, self.ticks, self.words = self.samples[kept], self.ticks[kept], self.words[kept]
+
+
 def timeline(chunks: Chunks, sample_rate: int) -> Timeline:
     """Put the tracks of a file on the sample clock. Raises InputFileError for a division that means nothing."""
-    groups = [[track] for track in chunks.tracks] if chunks.format == 2 else [chunks.tracks]
-    times: list[Integers] = []
+    columns: list[_Columns] = []
     ends: list[int] = []
-    ticks: list[Integers] = []
-    words: list[NDArray[np.uint32]] = []
     problems: list[str] = []
     start, start_tick = 0.0, 0
-    for group in groups:
+    for group in [[track] for track in chunks.tracks] if chunks.format == 2 else [chunks.tracks]:
         clock = _Clock(chunks.division, group)
-        if clock.ignored:
-            problems.append("a tempo of 0 was ignored")
+        problems += ["a tempo of 0 was ignored"] if clock.ignored else []
         for track in group:
-            own, content = np.frombuffer(track.ticks, np.int64), np.frombuffer(track.words, np.uint32)
-            samples = _samples(start + clock.seconds(own), sample_rate)
-            kept = _audible(samples, content)
-            times.append(samples[kept])
-            ticks.append(own[kept] + start_tick)
-            words.append(content[kept])
+            ticks, words = np.frombuffer(track.ticks, np.int64), np.frombuffer(track.words, np.uint32)
+            own = _Columns(_samples(start + clock.seconds(ticks), sample_rate), ticks + start_tick, words)
+            own.thin_out(CELLS[0])
+            columns.append(own)
             ends.append(int(_samples(start + clock.seconds(np.array([track.end])), sample_rate)[0]))
         if chunks.format == 2:
             start = ends[-1] / sample_rate
             start_tick += group[0].end + 1
-    place = np.repeat(np.arange(len(words), dtype=np.int32), [len(part) for part in words])
-    every = np.concatenate([*times, np.zeros(0, np.int64)])
-    order = np.argsort(np.concatenate([*ticks, np.zeros(0, np.int64)]), kind="stable")
+    for cell in CELLS[1:]:
+        if sum(len(own.words) for own in columns) > MOST_EVENTS:
+            for own in columns:
+                own.thin_out(cell)
+    return _merged(columns, ends, problems)
+
+
+def _merged(columns: list[_Columns], ends: list[int], problems: list[str]) -> Timeline:
+    """All tracks in one order: by tick, then by track."""
+    columns = columns or [_Columns(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint32))]
+    tracks = np.repeat(np.arange(len(columns), dtype=np.int32), [len(own.words) for own in columns])
+    ticks = np.concatenate([own.ticks for own in columns])
+    order = np.argsort(ticks, kind="stable")
     if len(order) > MOST_EVENTS:
         order = order[:MOST_EVENTS]
         problems.append(f"only its first {MOST_EVENTS:,} events are played")
-    return Timeline(
-        every[order], np.concatenate([*ticks, np.zeros(0, np.int64)])[order],
-        np.concatenate([*words, np.zeros(0, np.uint32)])[order], place[order], tuple(ends), tuple(problems),
-    )  # fmt: skip
+    samples = np.concatenate([own.samples for own in columns])[order]
+    words = np.concatenate([own.words for own in columns])[order]
+    return Timeline(samples, ticks[order], words, tracks[order], tuple(ends), tuple(problems))
 
 
 class _Clock:
@@ -123,7 +141,7 @@ def _samples(seconds: Seconds, sample_rate: int) -> Integers:
     return rounded
 
 
-def _audible(samples: Integers, words: NDArray[np.uint32]) -> NDArray[np.bool_]:
+def _audible(samples: Integers, words: NDArray[np.uint32], cell: int) -> NDArray[np.bool_]:
     """Which events of a track are kept: of a controller, bend, pressure or tempo the last value in every cell."""
     kind = words >> 20 & 0xF
     tempo = words >> 24 == _TEMPO
@@ -137,6 +155,6 @@ def _audible(samples: Integers, words: NDArray[np.uint32]) -> NDArray[np.bool_]:
             tempo[many], _TEMPO << 24, np.where(wheels[many], words[many] & 0xFFFF0000, words[many] & 0xFFFFFF00)
         )
         order = np.argsort(group, kind="stable")
-        group, cells = group[order], samples[many][order] // CELL
+        group, cells = group[order], samples[many][order] // cell
         kept[many[order[:-1]]] = (group[1:] != group[:-1]) | (cells[1:] != cells[:-1])
     return kept

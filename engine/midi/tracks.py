@@ -67,55 +67,53 @@ class _Decoder:
         track.end, track.stop = self._tick, min(self._position, self._stop)
         return track
 
-    def _channel_messages(self) -> None:
+    def _channel_messages(self) -> None:  # noqa: PLR0912  # a call for each of millions of messages takes too long
         """The loop over all events; raises IndexError where the bytes end within one."""
         data, stop, track, status = self._data, self._stop, self._track, 0
         ticks, words = track.ticks.append, track.words.append
-        position, resumed = self._position, False  # resumed: at a status byte without a delta time
+        tick, position, resumed = 0, self._position, False  # resumed: at a status byte without a delta time
+        kind = two = 0
         while position < stop:
-            self._position = position
             if not resumed:
-                position = self._delta(position)
+                byte = data[position]
+                position += 1
+                if byte < 0x80:
+                    tick += byte
+                else:
+                    delta, position = self._number(position - 1)
+                    tick += delta
+                self._tick = tick
             resumed = False
             byte = data[position]
-            if byte >= 0xF0:
-                self._position = position + 1
-                self._system(byte)
-                if track.ended:
-                    return
-                position = self._position
-                continue
+            position += 1
             if byte >= 0x80:
-                status = byte
+                if byte >= 0xF0:
+                    self._position = position
+                    self._system(byte)
+                    if track.ended:
+                        return
+                    position = self._position
+                    continue
+                status, kind, two = byte, byte >> 4, byte >> 4 not in (PROGRAM, PRESSURE)
+                byte = data[position]
                 position += 1
             elif not status:  # data of no message: go on at the next status byte
                 position, resumed = self._next_status(position), True
                 continue
-            kind, first, second = status >> 4, data[position], 0
-            position += 1
-            if kind not in (PROGRAM, PRESSURE):
+            second = 0
+            if two:
                 second = data[position]
                 position += 1
             if position > stop:
                 raise IndexError
-            if first > 0x7F or second > 0x7F:
-                if self._is_nothing(kind, first):
+            if byte > 0x7F or second > 0x7F:
+                if self._is_nothing(kind, byte):
                     continue
-                first, second = min(first, 0x7F), min(second, 0x7F)
+                byte, second = min(byte, 0x7F), min(second, 0x7F)
             if kind != KEY_PRESSURE:  # the engine has none
-                ticks(self._tick)
-                words(self._port | status << 16 | first << 8 | second)
+                ticks(tick)
+                words(self._port | status << 16 | byte << 8 | second)
         self._position = position
-
-    def _delta(self, position: int) -> int:
-        """Wait for the time that stands here; return the place behind it."""
-        byte = self._data[position]
-        if byte < 0x80:
-            self._tick += byte
-            return position + 1
-        delta, position = self._number(position)
-        self._tick += delta
-        return position
 
     def _next_status(self, position: int) -> int:
         """Where the next status byte is, behind data that belong to no message."""
