@@ -45,7 +45,7 @@ def not_followed(score: Score, kind: str, parts: Mapping[int, str]) -> list[str]
     silent = [channel for channel in used if channel in score.drums and own[channel] != PADS]
     if silent and len(silent) == len(used):
         raise InputFileError(
-            f"it holds only drums, {_channels(silent)}: an instrument of pads, as drums, can play them"
+            f"the score holds only drums, {_channels(silent)}: an instrument of pads, such as drums, plays them"
         )
     said = []
     if silent:

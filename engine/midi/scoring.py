@@ -182,6 +182,6 @@ class _Scoring:
         rows = [row for row in rows if row[0].sample <= length]
         rows += [(control(length, pedal, 0, channel), -1) for channel, pedal in ending.held]
         silence = (max(self.line.ends) - length) / self.sample_rate
-        if silence > TAIL_SECONDS:
+        if TAIL_SECONDS < silence < MAX_SECONDS:
             self.warnings.append(f"{silence / 60:.1f} minutes of silence at its end are left out")
         return ScoreParts(rows, length, frozenset(ending.drums), self.warnings)
