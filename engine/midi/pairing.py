@@ -9,8 +9,11 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import pairwise
 
 ENDLESS = float("inf")
+BETWEEN = 0.25  # from an index to the place before or behind it
+SHORT_OVERLAP = 0.25  # of a note's length
 
 
 class Mark(Enum):
@@ -26,7 +29,7 @@ class Note:
     """A note of a file.
 
     place: (channel, key). begin: index of its note-on. tick: when it begins. velocity: 1-127.
-    end: index of the note-off, or a place between two indices for one that the file lacks; ENDLESS for none.
+    end: index of the note-off, or a place beside an index for one that the file lacks; ENDLESS for none.
     silent: no note-off is sent at its end, because a message for all notes or the end of a twin ends it.
     voice: tells it from the others on its key that sound meanwhile.
     """
@@ -37,6 +40,7 @@ class Note:
     tick: int
     velocity: int
     end: float = ENDLESS
+    end_tick: int = 0
     silent: bool = False
     voice: int = 0
 
@@ -95,18 +99,27 @@ def _pair(line: _Line, place: tuple[int, int], track: int) -> list[Note]:
         for number, (mark, index, tick, velocity) in enumerate(line.marks):
             if mark is Mark.ON:
                 if not overlapping and done < len(notes):
-                    notes[-1].end, done = index - 0.5, len(notes)
+                    notes[-1].end, done = index - BETWEEN, len(notes)
                 notes.append(Note(place, track, index, tick, velocity))
                 if _is_over_at_once(line, number, done == len(notes) - 1):
-                    notes[-1].end, done = index + 0.5, len(notes)
+                    notes[-1].end, done = index + BETWEEN, len(notes)
             elif done < len(notes):
                 last = len(notes) if mark is Mark.ALL_OFF else done + 1
                 for note in notes[done:last]:
-                    note.end, note.silent = index, mark is Mark.ALL_OFF
+                    note.end, note.end_tick, note.silent = index, tick, mark is Mark.ALL_OFF
                 done = last
-        if done >= len(notes) - 1:
+        if done >= len(notes) - 1 and (done == len(notes) or _overlaps_are_short(notes)):
             break
     return notes
+
+
+def _overlaps_are_short(notes: list[Note]) -> bool:
+    """Whether notes reach a little into the next at most, as notation programs write them, and none has taken the
+    note-off of another."""
+    return all(
+        note.silent or note.end_tick - after.tick <= SHORT_OVERLAP * (note.end_tick - note.tick)
+        for note, after in pairwise(notes)
+    )
 
 
 def _is_over_at_once(line: _Line, number: int, alone: bool) -> bool:

@@ -143,7 +143,7 @@ class _Scoring:
             if note.end == ENDLESS:
                 endless.append(note)
                 continue
-            end = self.samples[note.begin if int(note.end) == note.begin else round(note.end + 0.25)]
+            end = self.samples[round(note.end)]
             self.last = max(self.last, end)
             if not note.silent:
                 event = note_off(end, key, channel)

@@ -154,7 +154,7 @@ def test_a_note_of_days_is_refused_and_what_comes_before_one_is_played(delta):
 def test_tempos_of_any_track_count():
     slow, fast = meta(0x51, (1_000_000).to_bytes(3)), meta(0x51, (250_000).to_bytes(3), 4 * 480)
     score = read(smf(meta(3, b"x"), scale(count=16, first=40), slow + fast), 16)
-    assert score.events[-1].sample == pytest.approx((4 + 2 - 20 / 480 / 4) * RATE, abs=2)
+    assert score.events[-1].sample == pytest.approx((4 + 1 - 20 / 480 / 4) * RATE, abs=2)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_smpte_time_knows_no_tempo(rate, ticks, second):
 
 
 @pytest.mark.parametrize(
-    "data", [smf(b""), smf(off(60)), smf(on(60) + off(60, 9), division=0), smf(on(60), division=0x8000 | 0x6700), header(),
+    "data", [smf(b""), smf(off(60)), smf(on(60) + off(60, 9), division=0), smf(on(60), division=0xE700), header(),
              b"\x90\x3c\x50", smf(meta(3, b"x" * 500), control(7, 9))],
 )  # fmt: skip
 def test_only_what_holds_no_notes_is_refused(data):
@@ -206,10 +206,14 @@ WHOLE = smf(*MIXED)
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(["set", "cut", "insert", "double"]), st.integers(0, len(WHOLE) - 1), st.binary(max_size=9)),
-             max_size=6)
-)  # fmt: skip
-@settings(max_examples=300, deadline=None)
+    st.lists(
+        st.tuples(
+            st.sampled_from(["set", "cut", "insert", "double"]), st.integers(0, len(WHOLE) - 1), st.binary(max_size=9)
+        ),
+        max_size=6,
+    )
+)
+@settings(max_examples=120, deadline=None)
 def test_damage_of_any_kind_gives_a_score_or_a_sentence(changes):
     data = WHOLE
     for what, place, content in changes:
