@@ -12,13 +12,17 @@ from dataclasses import dataclass, field
 from engine.midi.channel import (
     ALL_SOUND_OFF,
     BEND_RANGE,
+    CENTRE,
+    COARSE_TUNING,
     DATA_LSB,
     DATA_MSB,
     EXPRESSION,
+    FINE_TUNING,
     NOTE_MODES,
     NRPN_LSB,
     NRPN_MSB,
     PAN,
+    PITCH_RANGE,
     RESET_CONTROLLERS,
     RPN_LSB,
     RPN_MSB,
@@ -26,17 +30,24 @@ from engine.midi.channel import (
     SUSTAIN,
     VOLUME,
 )
-from engine.midi.events import Event, Kind, bend, control
+from engine.midi.events import DRUM_CHANNEL, Event, Kind, bend, control, drum_part
 from engine.midi.files import Score
 
 PARAMETERS = frozenset({DATA_MSB, DATA_LSB, NRPN_LSB, NRPN_MSB, RPN_LSB, RPN_MSB})
 """Controllers that mean something in their order only."""
 UNTOUCHED = {VOLUME: 100, EXPRESSION: 127, PAN: 64}
 """Where controllers stand that nobody has moved; all others stand at 0."""
+DEFAULT_PARAMETERS = (
+    *((number, value)
+      for (msb, lsb), default in ((PITCH_RANGE, BEND_RANGE), (FINE_TUNING, CENTRE), (COARSE_TUNING, CENTRE))
+      for number, value in ((RPN_MSB, msb), (RPN_LSB, lsb), (DATA_MSB, default), (DATA_LSB, 0))),
+    (RPN_MSB, 127), (RPN_LSB, 127),
+)  # fmt: skip
+"""Controllers that put back bend range and tuning."""
 STEP = 128  # events between two states that are kept
 
-Held = dict[tuple[int, int, int], Event]
-"""Notes that are held, by (track, channel, key)."""
+Held = dict[tuple[int, int, int, int], Event]
+"""Notes that are held, by (track, channel, key, voice)."""
 
 
 @dataclass(slots=True)
@@ -52,10 +63,10 @@ class _State:
 
     def take(self, event: Event, track: int) -> None:
         if event.kind is Kind.NOTE_ON:
-            self.held[track, event.channel, event.number] = event
+            self.held[track, event.channel, event.number, event.voice] = event
             return
         if event.kind is Kind.NOTE_OFF:
-            self.held.pop((track, event.channel, event.number), None)
+            self.held.pop((track, event.channel, event.number, event.voice), None)
             return
         if _is_parameter(event):
             self.parameters += 1
@@ -123,12 +134,15 @@ def _untouched(score: Score) -> list[Event]:
     events: list[Event] = []
     for kind, channel, number in sorted(moved, key=lambda row: (row[0].value, *row[1:])):
         if kind is Kind.CONTROL and number in (DATA_MSB, DATA_LSB):
-            steps = ((RPN_MSB, 0), (RPN_LSB, 0), (DATA_MSB, BEND_RANGE), (RPN_MSB, 127), (RPN_LSB, 127))
-            events += [control(0, step, value, channel) for step, value in steps]
+            events += [control(0, step, value, channel) for step, value in DEFAULT_PARAMETERS]
         elif kind is Kind.CONTROL and number < ALL_SOUND_OFF and number not in PARAMETERS:
             events.append(control(0, number, UNTOUCHED.get(number, 0), channel))
         elif kind is Kind.BEND:
             events.append(bend(0, 0, channel))
         elif kind is Kind.PRESSURE:
             events.append(Event(0, kind, channel))
+        elif kind is Kind.DRUMS:
+            events.append(drum_part(0, channel, channel == DRUM_CHANNEL))
+        elif kind is Kind.TUNING:
+            events.append(Event(0, kind, channel, number))
     return events

@@ -30,7 +30,7 @@ from engine.description import FORMAT, JSON_FILE, read_description
 from engine.errors import InstrumentError
 from engine.generated_file import build_pads, build_song, describe_pads, describe_song, prove_pads, prove_song
 from engine.knobs import HITS, KNOBS, LATENT, LOOPS
-from engine.midi.channel import DRUM_CHANNEL
+from engine.midi.events import DRUM_CHANNEL
 from engine.networks.heads import BinHead, PartialHead
 from engine.networks.spectral import NetworkConfig, SpectralNetwork
 from engine.partials import CarrierTable

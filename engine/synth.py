@@ -13,13 +13,14 @@ from engine.audio.limiter import LOOKAHEAD, Limiter
 from engine.codec import Heard, Note
 from engine.instrument import Instrument
 from engine.knobs import KNOBS, MASTER
-from engine.midi.channel import ALL_SOUND_OFF, DRUM_CHANNEL, ChannelState, Release, Silence, Start
-from engine.midi.events import Event, Kind
+from engine.midi.channel import ALL_SOUND_OFF, ChannelState, Release, Silence, Start
+from engine.midi.events import DRUM_CHANNEL, EVERYWHERE, Event, Kind
 from engine.ramp import Ramp
 from engine.spectral import Samples
 from engine.units import db_to_gain
 from engine.voices.bank import Bank, new_bank
 from engine.voices.models import BinKeys, PartialKeys, Touch, channel_gains, soft_gain
+from engine.voices.pads import PadsBank
 
 CHANNELS = 16
 MIN_NOTE_SECONDS = 0.01  # FluidSynth's: a shorter note is held that long
@@ -68,7 +69,7 @@ class Synth:
         self._struck: set[int] = set()  # channels with new notes, whose releases may be foreseen
         self._foreseen_until = 0  # sample before which releases are not looked for again
         numbers: itertools.count[int] = itertools.count()
-        self._channels = [ChannelState(numbers) for _ in range(CHANNELS)]
+        self._channels = [ChannelState.of_channel(index, numbers) for index in range(CHANNELS)]
         self._where: dict[int, tuple[int, Part]] = {}  # channel and part of every note that sounds
         self._volume = Ramp(1.0, round(VOLUME_RAMP_SECONDS * self.sample_rate))
         self._touch_all()
@@ -99,8 +100,13 @@ class Synth:
         return self._main.knobs
 
     def part(self, channel: int | None = None) -> Part:
-        """What plays a channel; the main part for None."""
-        return self._main if channel is None else self._own.get(channel, self._main)
+        """What plays a channel; the main part for None. A drum part without one of its own is played by that of the
+        drum channel."""
+        if channel is None:
+            return self._main
+        if channel not in self._own and self._channels[channel].drums:
+            channel = DRUM_CHANNEL
+        return self._own.get(channel, self._main)
 
     @property
     def limiting(self) -> float:
@@ -290,7 +296,7 @@ class Synth:
             for part in self._parts:
                 self._turn(part, "tempo", event.value)
             return
-        if event.kind is Kind.PANIC:
+        if event.kind in EVERYWHERE:
             for index in range(CHANNELS):
                 self._apply_to(index, event)
             return
@@ -299,7 +305,7 @@ class Synth:
 
     def _plays(self, channel: int) -> bool:
         """Whether anything plays a channel: a keyed instrument or a song is no drum kit."""
-        return channel != DRUM_CHANNEL or self.part(channel).instrument.kind == "pads"
+        return not self._channels[channel].drums or self.part(channel).instrument.kind == "pads"
 
     def _apply_to(self, index: int, event: Event) -> None:
         channel = self._channels[index]
@@ -375,8 +381,10 @@ class Synth:
     def _touch(self, index: int) -> None:
         channel = self._channels[index]
         left, right = channel_gains(channel.gain, channel.pan)
-        semitones = channel.bend_semitones + self._vibrato(channel)
+        semitones = channel.bend_semitones + channel.tuning_semitones + self._vibrato(channel)
         part = self.part(index)
+        if isinstance(part.bank, PadsBank):
+            part.bank.play_drums(index, channel.drums)
         part.bank.touch(index, left, right, semitones, dict(part.knobs))
 
     def _vibrating(self) -> bool:
@@ -396,4 +404,5 @@ class Synth:
 
 
 def _how_it_sounds(channel: ChannelState) -> tuple[float, ...]:
-    return channel.gain, channel.pan, channel.bend_semitones, channel.vibrato_cents
+    pitch = channel.bend_semitones + channel.tuning_semitones
+    return channel.gain, channel.pan, pitch, channel.vibrato_cents, float(channel.drums)

@@ -11,7 +11,6 @@ import copy
 from dataclasses import replace
 
 from engine.chase import Chase
-from engine.midi.channel import DRUM_CHANNEL
 from engine.midi.events import Event, Kind, note_off
 from engine.midi.files import Score
 from engine.score_options import SHORTEST_LOOP_SECONDS, ScoreOptions
@@ -30,9 +29,10 @@ class Transport:
         self._chase = Chase(Score((), 0, 1))
         self._origin, self._elapsed = 0, 0  # where the last jump went, in units; samples rendered since
         self._pending: list[Event] = []
-        # Keys as they sound, for (track, channel, key) of the score; None for a note that is not heard.
-        self._sounding: dict[tuple[int, int, int], int | None] = {}
-        self._struck: dict[tuple[int, int], int] = {}  # (channel, sounding key): the score's key that sounds there
+        # Keys as they sound, for (track, channel, key, voice) of the score; None for a note that is not heard.
+        self._sounding: dict[tuple[int, int, int, int], int | None] = {}
+        # (channel, sounding key, voice): the score's key that sounds there
+        self._struck: dict[tuple[int, int, int], int] = {}
         self._beats: Event | None = None  # the score's tempo, as it was last given
         self._scout: Transport | None = None  # plays FORESEEN samples before this one
 
@@ -198,14 +198,14 @@ class Transport:
 
     def _moved(self, event: Event) -> Event | None:
         """A note where the transposition puts it; None outside of MIDI's keys."""
-        if not self.options.transpose or event.channel == DRUM_CHANNEL:
+        if not self.options.transpose or (self.score is not None and event.channel in self.score.drums):
             return event
         key = event.number + self.options.transpose
         return replace(event, number=key) if 0 <= key <= 127 else None
 
     def _voiced(self, event: Event, track: int) -> list[Event]:
         """An event as it is heard. A note ends at the pitch that it began with, whatever has changed meanwhile."""
-        place = track, event.channel, event.number
+        place = track, event.channel, event.number, event.voice
         if event.kind is Kind.TEMPO:
             self._beats = event
             return [replace(event, value=event.value * self.options.tempo)]
@@ -213,11 +213,11 @@ class Transport:
             moved = self._moved(event) if self.options.hears(track) else None
             key = moved.number if moved is not None else None
             before = self._sounding.get(place)
-            ended = self._ended(event.number, event.channel, before) if before is not None and before != key else []
+            ended = self._ended(place, before) if before is not None and before != key else []
             self._sounding[place] = key
             if moved is None:
                 return ended
-            self._struck[event.channel, moved.number] = event.number
+            self._struck[event.channel, moved.number, event.voice] = event.number
             return [*ended, moved]
         if event.kind is Kind.NOTE_OFF:
             if place in self._sounding:
@@ -225,32 +225,35 @@ class Transport:
             else:
                 moved = self._moved(event) if self.options.hears(track) else None
                 key = moved.number if moved is not None else None
-            return self._ended(event.number, event.channel, key) if key is not None else []
+            return self._ended(place, key) if key is not None else []
         return [event]
 
-    def _ended(self, written: int, channel: int, key: int) -> list[Event]:
+    def _ended(self, place: tuple[int, int, int, int], key: int) -> list[Event]:
         """The end of a sounding key, unless another note of the score has taken it over."""
-        if self._struck.get((channel, key), written) != written:
+        _, channel, written, voice = place
+        if self._struck.get((channel, key, voice), written) != written:
             return []
-        self._struck.pop((channel, key), None)
-        return [note_off(0, key, channel)]
+        self._struck.pop((channel, key, voice), None)
+        return [note_off(0, key, channel).with_voice(voice)]
 
     def _muted(self) -> list[Event]:
         """Ends of the notes that sound and are no longer to be heard."""
         ended: list[Event] = []
-        heard = {(c, key) for (track, c, _), key in self._sounding.items() if self.options.hears(track)}
-        for (track, channel, written), key in self._sounding.items():
+        heard = {(c, key, voice) for (track, c, _, voice), key in self._sounding.items() if self.options.hears(track)}
+        for place, key in self._sounding.items():
+            track, channel, _, voice = place
             if key is not None and not self.options.hears(track):
-                self._sounding[track, channel, written] = None
-                if (channel, key) not in heard:
-                    ended += self._ended(written, channel, key)
+                self._sounding[place] = None
+                if (channel, key, voice) not in heard:
+                    ended += self._ended(place, key)
         return ended
 
     def _quiet(self) -> list[Event]:
         """Ends of all notes that sound, and every pedal up that the score may have pressed."""
-        keys = dict.fromkeys((channel, key) for (_, channel, _), key in self._sounding.items() if key is not None)
+        keys = dict.fromkeys((c, key, voice) for (_, c, _, voice), key in self._sounding.items() if key is not None)
         self._sounding, self._struck = {}, {}
-        return [*self._chase.pedals, *(note_off(0, key, channel) for channel, key in keys)]
+        ends = (note_off(0, key, channel).with_voice(voice) for channel, key, voice in keys)
+        return [*self._chase.pedals, *ends]
 
     def _chased(self) -> list[Event]:
         """What holds at the place: controllers, then the notes that are held there."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.audio.output import BLOCK_SIZES
 from engine.errors import InputFileError, MusicNNError
+from musicnn_gui.inspecting import add_inspect
 
 if TYPE_CHECKING:
     from engine.instrument import Instrument
@@ -45,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     render.add_argument("--rate", type=int, metavar="HZ", help="sample rate of the file (default 44100)")
     render.add_argument("--no-limiter", action="store_true", help="leave peaks as they are")
     render.set_defaults(run=_render)
+    add_inspect(commands)
     _add_instruments(commands)
     add_parsers(commands)
     bench = commands.add_parser(
@@ -125,6 +127,7 @@ def _play(arguments: argparse.Namespace) -> int:
 def _render(arguments: argparse.Namespace) -> int:
     from engine.knobs import MASTER, parse_settings  # noqa: PLC0415
     from engine.library import open_instrument  # noqa: PLC0415
+    from engine.midi.content import not_followed  # noqa: PLC0415
     from engine.midi.files import read_score  # noqa: PLC0415
     from engine.render import RenderOptions, render_file  # noqa: PLC0415
     from engine.threads import prepare_thread  # noqa: PLC0415
@@ -138,9 +141,10 @@ def _render(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise MusicNNError(str(error)) from error
     score = read_score(arguments.input, instrument.sample_rate)
-    for warning in score.warnings:
-        print(f"musicnn: {arguments.input.name}: {warning}", file=sys.stderr)
     parts = dict(_part(text) for text in arguments.part)
+    missing = not_followed(score, instrument.kind, {channel: part.kind for channel, (part, _) in parts.items()})
+    for warning in (*score.warnings, *missing):
+        print(f"musicnn: {arguments.input.name}: {warning}", file=sys.stderr)
     options = RenderOptions(knobs, limiter=not arguments.no_limiter, rate=arguments.rate, parts=parts)
     bar = _Bar(f"{arguments.input.name} -> {arguments.output.name}")
     try:

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from engine.errors import InputFileError, InstrumentError
 from engine.instrument import Instrument
-from engine.midi.channel import DRUM_CHANNEL
-from engine.midi.events import Kind, note_off, note_on
+from engine.midi.events import DRUM_CHANNEL, Kind, note_off, note_on
 from engine.midi.files import Score, read_score
 from engine.render import RenderOptions, render_array, render_blocks
 from training.metrics import (

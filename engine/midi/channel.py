@@ -11,10 +11,10 @@ import itertools
 import math
 from dataclasses import dataclass, field, replace
 
-from engine.midi.events import Event, Kind
+from engine.midi.events import DRUM_CHANNEL, Event, Kind
 
 PEDAL_DOWN = 64
-MODULATION, DATA_MSB, VOLUME, PAN, EXPRESSION, DATA_LSB = 1, 6, 7, 10, 11, 38
+BANK, MODULATION, DATA_MSB, VOLUME, PAN, EXPRESSION, DATA_LSB = 0, 1, 6, 7, 10, 11, 38
 SUSTAIN, SOSTENUTO, SOFT = 64, 66, 67
 NRPN_LSB, NRPN_MSB, RPN_LSB, RPN_MSB = 98, 99, 100, 101
 ALL_SOUND_OFF, RESET_CONTROLLERS, ALL_NOTES_OFF = 120, 121, 123
@@ -22,9 +22,12 @@ NOTE_MODES = range(123, 128)  # all notes off, omni and mono modes: each of them
 RESERVED = frozenset({0, 1, 6, 7, 10, 11, 32, 38, *range(64, 68), *range(96, 102), *range(120, 128)})
 """Controllers that a knob must not be bound to: banks, wheel, data entry, volume, pan, expression, pedals, modes."""
 
-DRUM_CHANNEL = 9
 VIBRATO_CENTS = 50.0  # FluidSynth's depth of a full mod wheel
 BEND_RANGE = 2.0
+PITCH_RANGE, FINE_TUNING, COARSE_TUNING = (0, 0), (0, 1), (0, 2)  # registered parameters (MSB, LSB)
+CENTRE = 64  # MSB of a tuning that changes nothing
+DRUM_BANKS = (120, 126, 127)  # MSB: General MIDI 2, and XG's effects and drum kits
+MELODIC_BANKS = (64, 121)  # MSB that take the drums from channel 10: XG's effects voices, General MIDI 2
 COPIED = 1 << 40  # from which on the notes of a copied channel are numbered
 
 
@@ -57,6 +60,7 @@ Command = Start | Release | Silence
 @dataclass(slots=True)
 class _Note:
     key: int
+    voice: int = 0
     down: bool = True
     sostenuto: bool = False
 
@@ -72,8 +76,20 @@ class ChannelState:
     controllers: dict[int, int] = field(default_factory=dict)
     pressure: float = 0.0
     program: int = 0
+    drums: bool = False
+    """Whether the channel is a drum part."""
+    fine: float = 0.0  # semitones, of this channel
+    coarse: float = 0.0
+    master_fine: float = 0.0  # semitones, of all channels
+    master_coarse: float = 0.0
+    _by_bank: bool = False  # whether a bank has made the drum part
     _rpn: tuple[int, int] | None = None
     _notes: dict[int, _Note] = field(default_factory=dict)
+
+    @classmethod
+    def of_channel(cls, index: int, numbers: itertools.count[int] | None = None) -> ChannelState:
+        """The channel of a number (0-15), of which one has drums."""
+        return cls(numbers or itertools.count(), drums=index == DRUM_CHANNEL)
 
     @property
     def gain(self) -> float:
@@ -90,6 +106,12 @@ class ChannelState:
     def bend_semitones(self) -> float:
         """The wheel's bend in semitones."""
         return self.bend * self.bend_range
+
+    @property
+    def tuning_semitones(self) -> float:
+        """How much higher than written the channel sounds; a drum kit is not transposed."""
+        fine = self.fine + self.master_fine
+        return fine if self.drums else fine + self.coarse + self.master_coarse
 
     @property
     def vibrato_cents(self) -> float:
@@ -121,9 +143,9 @@ class ChannelState:
         """Take an event of this channel; return what notes must do, in order."""
         match event.kind:
             case Kind.NOTE_ON:
-                return self._note_on(event.number, event.value)
+                return self._note_on(event.number, event.value, event.voice)
             case Kind.NOTE_OFF:
-                return self._lift([n for n, note in self._notes.items() if note.key == event.number])
+                return self._lift(self._on_key(event.number, event.voice))
             case Kind.CONTROL:
                 return self._control(event.number, int(event.value))
             case Kind.BEND:
@@ -132,6 +154,13 @@ class ChannelState:
                 self.pressure = event.value
             case Kind.PROGRAM:
                 self.program = event.number
+                self._choose_bank()
+            case Kind.DRUMS:
+                self.drums = event.value > 0
+            case Kind.TUNING if event.number:
+                self.master_coarse = event.value
+            case Kind.TUNING:
+                self.master_fine = event.value
             case Kind.PANIC:
                 return self._panic()
             case Kind.KNOB | Kind.TEMPO:
@@ -142,11 +171,22 @@ class ChannelState:
         """The note has died away by itself or was stolen: nothing will be said of it again."""
         self._notes.pop(note, None)
 
-    def _note_on(self, key: int, velocity: float) -> list[Command]:
-        commands = self._lift([n for n, note in self._notes.items() if note.key == key])
+    def _note_on(self, key: int, velocity: float, voice: int) -> list[Command]:
+        commands = self._lift(self._on_key(key, voice))
         number = next(self.numbers)
-        self._notes[number] = _Note(key)
+        self._notes[number] = _Note(key, voice)
         return [*commands, Start(number, key, velocity)]
+
+    def _on_key(self, key: int, voice: int) -> list[int]:
+        return [number for number, note in self._notes.items() if note.key == key and note.voice == voice]
+
+    def _choose_bank(self) -> None:
+        """A program of a bank of drum kits makes a drum part, one of a melodic bank a melodic one."""
+        bank = self.controllers.get(BANK, 0)
+        if bank in DRUM_BANKS:
+            self.drums, self._by_bank = True, self._by_bank or not self.drums
+        elif self._by_bank or bank in MELODIC_BANKS:
+            self.drums, self._by_bank = False, False
 
     def _lift(self, numbers: list[int]) -> list[Command]:
         for number in numbers:
@@ -190,20 +230,28 @@ class ChannelState:
         return []
 
     def _registered_parameter(self, number: int, value: int) -> None:
-        """RPN 0 sets the bend range in semitones (MSB) and cents (LSB); NRPNs are left alone."""
+        """RPN 0: bend range, in semitones (MSB) and cents (LSB). RPN 1 and 2: fine tuning (14 bits, +-100 cents) and
+        coarse tuning (MSB, in semitones). NRPNs are left alone."""
         if number in (RPN_MSB, RPN_LSB):
-            msb, lsb = self.controllers.get(RPN_MSB, 127), self.controllers.get(RPN_LSB, 127)
-            self._rpn = (msb, lsb)
+            self._rpn = (self.controllers.get(RPN_MSB, 127), self.controllers.get(RPN_LSB, 127))
         elif number in (NRPN_MSB, NRPN_LSB):
             self._rpn = None
-        elif self._rpn == (0, 0) and number == DATA_MSB:
+        elif number not in (DATA_MSB, DATA_LSB):
+            return
+        elif self._rpn == PITCH_RANGE and number == DATA_MSB:
             self.bend_range = float(value)
-        elif self._rpn == (0, 0) and number == DATA_LSB:
+        elif self._rpn == PITCH_RANGE:
             self.bend_range = math.floor(self.bend_range) + min(value, 99) / 100
+        elif self._rpn == FINE_TUNING and number == DATA_MSB:
+            self.fine = (value - CENTRE) / 64
+        elif self._rpn == FINE_TUNING:
+            self.fine = math.floor(self.fine * 64 + 1e-9) / 64 + value / 8192
+        elif self._rpn == COARSE_TUNING and number == DATA_MSB:
+            self.coarse = float(value - CENTRE)
 
     def _reset(self) -> list[Command]:
-        """CC121 by RP-015: pedals, wheel, pressure, expression go back; volume, pan and bend range stay."""
-        kept = {n: v for n, v in self.controllers.items() if n in (VOLUME, PAN)}
+        """CC121 by RP-015: pedals, wheel, pressure, expression go back; bank, volume, pan and what RPNs set stay."""
+        kept = {n: v for n, v in self.controllers.items() if n in (BANK, VOLUME, PAN)}
         released_sostenuto = self.controllers.get(SOSTENUTO, 0) >= PEDAL_DOWN
         self.controllers, self.bend, self.pressure, self._rpn = kept, 0.0, 0.0, None
         return self._sostenuto(released_sostenuto, False) or self._release_loose()
@@ -215,5 +263,5 @@ class ChannelState:
 
     def _panic(self) -> list[Command]:
         self.controllers, self.bend, self.pressure, self._rpn = {}, 0.0, 0.0, None
-        self.bend_range = BEND_RANGE
+        self.bend_range, self.fine, self.coarse = BEND_RANGE, 0.0, 0.0
         return self._end_all(Silence)

@@ -19,6 +19,8 @@ class Kind(Enum):
     KNOB = "knob"
     TEMPO = "tempo"
     PANIC = "panic"
+    DRUMS = "drum part"
+    TUNING = "master tuning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,13 @@ SPECS: dict[Kind, tuple[Range, Range]] = {
     Kind.KNOB: (Range(0, 1), Range(float("-inf"), float("inf"))),
     Kind.TEMPO: (Range(0, 0), Range(0, 60_000_000)),
     Kind.PANIC: (Range(0, 0), Range(0, 0)),
+    Kind.DRUMS: (Range(0, 0), Range(0, 1)),
+    Kind.TUNING: (Range(0, 1), Range(-64, 64)),
 }
+EVERYWHERE = frozenset({Kind.PANIC, Kind.TUNING})
+"""What happens on every channel."""
+DRUM_CHANNEL = 9
+"""The channel (from 0) that has drums unless a message says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +56,12 @@ class Event:
     """Something that happens at a sample of the engine's clock.
 
     sample: time in samples at the engine's rate, from the start of the stream or score.
-    number: key, controller or program, 0-127; 1 for a knob of the channel's own instrument; 0 where the kind has none.
-    value: velocity, controller value, pressure (0-127), bend (-8192..8191), quarter notes a minute, or a knob's value
-    in its own unit.
+    number: key, controller or program, 0-127; 1 for a knob of the channel's own instrument, and for coarse tuning;
+    0 where the kind has none.
+    value: velocity, controller value, pressure (0-127), bend (-8192..8191), quarter notes a minute, a knob's value
+    in its own unit, semitones of tuning, or 1 where a channel becomes a drum part.
     name: the knob's name, empty for every other kind.
+    voice: tells notes apart that sound at once on one key of a channel; what is played live has voice 0.
     """
 
     sample: int
@@ -60,6 +70,7 @@ class Event:
     number: int = 0
     value: float = 0.0
     name: str = ""
+    voice: int = 0
 
     def __post_init__(self) -> None:
         number, value = SPECS[self.kind]
@@ -73,6 +84,10 @@ class Event:
     def at(self, sample: int) -> Event:
         """The same event at another time."""
         return replace(self, sample=sample)
+
+    def with_voice(self, voice: int) -> Event:
+        """The same event of another voice."""
+        return replace(self, voice=voice) if voice != self.voice else self
 
 
 def note_on(sample: int, key: int, velocity: float, channel: int = 0) -> Event:
@@ -112,6 +127,16 @@ def tempo(sample: int, bpm: float) -> Event:
 def panic(sample: int) -> Event:
     """Everything falls silent and every channel forgets its state."""
     return Event(sample, Kind.PANIC)
+
+
+def drum_part(sample: int, channel: int, on: bool) -> Event:
+    """A channel becomes a drum part, or is none any more."""
+    return Event(sample, Kind.DRUMS, channel, 0, float(on))
+
+
+def master_tuning(sample: int, semitones: float, *, coarse: bool = False) -> Event:
+    """All channels are tuned; drum parts follow the fine tuning only. Both add up."""
+    return Event(sample, Kind.TUNING, 0, int(coarse), semitones)
 
 
 def from_mido(message: Any, sample: int) -> Event | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from engine.midi.channel import MODULATION, SOFT, SOSTENUTO, SUSTAIN, ChannelState
-from engine.midi.events import Event, Kind, bend, control
+from engine.midi.events import EVERYWHERE, Event, Kind, bend, control
 
 CHANNELS = 16
 PEDALS = {"sustain": SUSTAIN, "sostenuto": SOSTENUTO, "soft": SOFT}
-_FOLLOWED = (Kind.CONTROL, Kind.BEND, Kind.PRESSURE, Kind.PROGRAM, Kind.PANIC)
+_FOLLOWED = (Kind.CONTROL, Kind.BEND, Kind.PRESSURE, Kind.PROGRAM, Kind.PANIC, Kind.DRUMS, Kind.TUNING)
 
 
 class Monitor:
@@ -17,7 +17,7 @@ class Monitor:
     """
 
     def __init__(self) -> None:
-        self._channels = [ChannelState() for _ in range(CHANNELS)]
+        self._channels = [ChannelState.of_channel(index) for index in range(CHANNELS)]
         self.pedals = dict.fromkeys(PEDALS, 0.0)
         self.modulation = self.bend = 0.0
 
@@ -25,7 +25,7 @@ class Monitor:
         """An event happens; notes are of no interest."""
         if event.kind not in _FOLLOWED:
             return
-        for channel in self._channels if event.kind is Kind.PANIC else [self._channels[event.channel]]:
+        for channel in self._channels if event.kind in EVERYWHERE else [self._channels[event.channel]]:
             channel.apply(event)
         self.pedals = {name: self._furthest(number) for name, number in PEDALS.items()}
         self.modulation = self._furthest(MODULATION)

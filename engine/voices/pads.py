@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from engine.codec import Heard
 from engine.description import SAMPLE_RATE
-from engine.midi.channel import DRUM_CHANNEL
+from engine.midi.events import DRUM_CHANNEL
 from engine.ramp import Ramp
 from engine.spectral import Samples
 from engine.stretch import Loop, LoopReader, read
@@ -75,6 +75,8 @@ class PadsBank:
         self._sounds = Sounds(model, live=live)
         self._voices: list[_Voice] = []
         self._touches: dict[int, Touch] = {}
+        self.drum_channels = {DRUM_CHANNEL}
+        """Channels on which the keys are General MIDI's."""
         self.selected = 0
         """The pad that was hit last."""
 
@@ -150,6 +152,10 @@ class PadsBank:
                 return [voice.number]
         return []
 
+    def play_drums(self, channel: int, on: bool) -> None:
+        """Whether the keys of a channel are General MIDI's from now on."""
+        (self.drum_channels.add if on else self.drum_channels.discard)(channel)
+
     def touch(self, channel: int, left: float, right: float, semitones: float, knobs: Mapping[str, float]) -> None:
         """From now on a channel's hits sound so; those that sound already follow, but for what was decoded."""
         touch = Touch(semitones, left, right, knobs)
@@ -193,11 +199,11 @@ class PadsBank:
         return self._sounds.sliders_of(self.selected, sound)
 
     def _is_pad(self, key: int, channel: int) -> bool:
-        return channel == DRUM_CHANNEL or 0 <= key - self._first < len(self._pads)
+        return channel in self.drum_channels or 0 <= key - self._first < len(self._pads)
 
     def _pad_of(self, key: int, channel: int) -> tuple[int | None, float]:
         """The pad that a key plays, and by how many semitones higher."""
-        if channel == DRUM_CHANNEL:
+        if channel in self.drum_channels:
             return self._drums.get(key, (None, 0))
         place = key - self._first
         if 0 <= place < len(self._pads):

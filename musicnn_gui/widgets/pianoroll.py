@@ -298,16 +298,16 @@ class PianoRoll(QWidget):
 def roll_notes(score: Score) -> list[RollNote]:
     """The bars of a score: every note from its on to its off, or to the end where it has none."""
     notes: list[RollNote] = []
-    open_notes: dict[tuple[int, int], tuple[float, int, float]] = {}
+    open_notes: dict[tuple[int, int, int], tuple[float, int, float]] = {}
     tracks = score.track_of or (0,) * len(score.events)
 
-    def close(place: tuple[int, int], end: float) -> None:
+    def close(place: tuple[int, int, int], end: float) -> None:
         if place in open_notes:
             start, track, velocity = open_notes.pop(place)
             notes.append(RollNote(start, end, place[1], max(0, track), velocity))
 
     for event, track in zip(score.events, tracks, strict=True):
-        seconds, place = event.sample / score.sample_rate, (event.channel, event.number)
+        seconds, place = event.sample / score.sample_rate, (event.channel, event.number, event.voice)
         if event.kind is Kind.NOTE_ON:
             close(place, seconds)
             open_notes[place] = seconds, track, event.value

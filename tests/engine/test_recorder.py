@@ -50,7 +50,8 @@ def test_the_events_lie_at_their_samples_and_held_notes_end_with_the_take(tmp_pa
     assert midi == tmp_path / "out.mid"
     score = read_score(midi, RATE)
     assert score.events[0].kind is Kind.TEMPO
-    assert list(score.events[1:]) == [*events, note_off(500, 61, channel=4)]
+    lifted = control(500 + 3 * RATE, 64, 0)  # a pedal that is down at the end comes up after the last note
+    assert list(score.events[1:]) == [*events, note_off(500, 61, channel=4), lifted]
     assert score.length == 500
 
 
