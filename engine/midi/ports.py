@@ -14,12 +14,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 from engine.audio.quiet import quiet_libraries
 from engine.errors import MidiPortError
 from engine.midi.events import Event
+from engine.midi.guard import JackGuard
 from engine.midi.touched import Touched
 from engine.midi.wire import Message, event_of, messages, thinned
 from engine.threads import COMPANION, prepare_thread
@@ -29,9 +31,10 @@ log = logging.getLogger(__name__)
 VIRTUAL_NAME = "MusicNN"
 AUTO_PORT = "auto"
 """Instead of a port's name: the only one there is."""
-INTERFACES = ("LINUX_ALSA", "UNIX_JACK", "")
+JACK = "UNIX_JACK"
+INTERFACES = ("LINUX_ALSA", JACK, "")
 """rtmidi's, the preferred one first; the last is the system's own."""
-POLL_SECONDS = 1.0
+POLL_SECONDS, GUARD_SECONDS = 1.0, 0.1
 DRIFT = 1e-4  # by which rtmidi's clock and ours may differ
 TWICE_SECONDS, KEPT_EVENTS = 0.01, 64
 """What comes through both ports within this time is one event; of so many it is known that they have come."""
@@ -84,10 +87,8 @@ class MidiInput:
             try:
                 with quiet_libraries():
                     self._interface = interface
-                    virtual = self._client(self._name)
-                    virtual.open_virtual_port(self._name)
-                    self._probe = self._client(f"{self._name} probe")
-                self._virtual = _Port(virtual)
+                    self._virtual = self._opened(self._name, lambda client: client.open_virtual_port(self._name))
+                    self._probe = self._client(f"{self._name} probe", 1)
                 break
             except Exception as error:  # noqa: BLE001  # rtmidi raises errors of its own without a common base
                 problem = error
@@ -168,20 +169,37 @@ class MidiInput:
             self._virtual = self._probe = None
             self._present = []
 
-    def _client(self, name: str) -> Any:
+    def _client(self, name: str, limit: int = QUEUE_LIMIT) -> Any:
         rtmidi: Any = self._rtmidi
         api = getattr(rtmidi, f"API_{self._interface}" if self._interface else "API_UNSPECIFIED")
-        return rtmidi.MidiIn(api, name, queue_size_limit=QUEUE_LIMIT)
+        return rtmidi.MidiIn(api, name, queue_size_limit=limit)
+
+    def _opened(self, name: str, open_it: Callable[[Any], object]) -> _Port:
+        guard = JackGuard(self._rtmidi, self._name) if self._interface == JACK else None
+        port = _Port(self._client(name), guard)
+        try:
+            open_it(port.client)
+            if guard is not None:
+                guard.protect()
+        except BaseException:
+            port.close()
+            raise
+        return port
 
     def _watch(self) -> None:
         """rtmidi does not tell of unplugged ports: look at the names once a second."""
         prepare_thread(COMPANION)  # it asks the sound server with the interpreter in its hands
-        complained = False
-        while not self._stop.wait(POLL_SECONDS):
+        complained, looked = False, time.monotonic()
+        while not self._stop.wait(GUARD_SECONDS):
             try:
                 with self._lock:
-                    self._check()
-                complained = False
+                    for port in (self._virtual, self._port):
+                        if port is not None:
+                            port.end_exclusive()
+                    if time.monotonic() - looked >= POLL_SECONDS:
+                        looked = time.monotonic()
+                        self._check()
+                        complained = False
             except Exception:  # rtmidi's errors have no common base; it is tried again at the next look
                 if not complained:
                     log.exception("MIDI ports cannot be listed")
@@ -211,9 +229,7 @@ class MidiInput:
             if name in self._present and self._wanted and stable_name(name) == stable_name(self._wanted):
                 try:
                     with quiet_libraries():
-                        client = self._client(f"{self._name} in")
-                        client.open_port(index)
-                    self._port = _Port(client)
+                        self._port = self._opened(f"{self._name} in", partial(_open, index))
                     return
                 except Exception as error:  # noqa: BLE001  # taken or gone again: tried again at the next look
                     del error
@@ -226,11 +242,16 @@ class MidiInput:
         self._port = None
 
 
+def _open(index: int, client: Any) -> None:
+    client.open_port(index)
+
+
 class _Port:
     """An open rtmidi client, whose messages get moments of our own clock."""
 
-    def __init__(self, client: Any) -> None:
-        self._client, self._clock, self._behind, self._last = client, 0.0, float("inf"), 0.0
+    def __init__(self, client: Any, guard: JackGuard | None = None) -> None:
+        self.client, self._guard = client, guard
+        self._clock, self._behind, self._last = 0.0, float("inf"), 0.0
         self._backlog = 0  # messages fetched since the queue was last empty
         self.touched = Touched()
 
@@ -258,28 +279,36 @@ class _Port:
     def close(self) -> None:
         """Close the port, then give the client back."""
         try:
-            self._client.close_port()
+            if self._guard is not None:
+                self._guard.close()
+            self.client.close_port()
         finally:
-            self._client.delete()
+            self.client.delete()
+
+    def end_exclusive(self) -> None:
+        """Let what follows an exclusive message without an end be heard."""
+        if self._guard is not None:
+            self._guard.end_exclusive()
 
     def _get(self, most: int) -> tuple[list[tuple[Message, float]], bool]:
-        """At most so many packets, and whether there are no more."""
-        fetched = list[tuple[Message, float]]()
+        """At most so many packets, and whether there are no more.
+
+        rtmidi tells the time since the packet before; how its clock stands to ours is learnt from the packet that was
+        fetched soonest after it had come.
+        """
+        fetched, clock, get, emptied = list[tuple[Message, float]](), self._clock, self.client.get_message, False
         for _ in range(most):
-            packet = self._client.get_message()
+            packet = get()
             if packet is None:
-                return fetched, True
+                emptied = True
+                break
             self._backlog += 1
             data, since = packet
-            moment = self._moment(since)
-            fetched += [(message, moment) for message in messages(data)]
-        return fetched, False
-
-    def _moment(self, since: float) -> float:
-        """When a message came. rtmidi tells the time since the one before; how its clock stands to ours is learnt from
-        the message that was fetched soonest after it had come."""
-        now = time.perf_counter()
-        self._clock += since
-        self._behind = min(self._behind + DRIFT * (now - self._last), now - self._clock)
+            clock += since
+            fetched += [(message, clock) for message in messages(data)]
+        if clock == self._clock and not fetched:
+            return fetched, emptied
+        now, self._clock = time.perf_counter(), clock
+        self._behind = min(self._behind + DRIFT * (now - self._last), now - clock)
         self._last = now
-        return self._clock + self._behind
+        return [(message, moment + self._behind) for message, moment in fetched], emptied
