@@ -40,7 +40,7 @@ from engine.voices.song import SongBank
 log = logging.getLogger(__name__)
 
 TAP_BLOCKS = 512
-MOST_WISHES = 4096
+MOST_WISHES = 1024
 """That may wait for the render worker. Of events beyond, note-ons are dropped, and knobs, controllers and wheels keep
 only their last value; ends of notes and pedals always get through."""
 STALE_SECONDS = 1.0  # after which a key that was struck is not played any more: nobody waits for it

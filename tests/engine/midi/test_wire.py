@@ -1,4 +1,4 @@
-"""Whatever bytes a keyboard sends: they are parsed as MIDI says or skipped, and of a flood nothing is lost that ends."""
+"""Whatever bytes a keyboard sends: they are parsed as MIDI says, or skipped; no end is lost in a flood."""
 
 import random
 
