@@ -99,6 +99,23 @@ def report(what, losses, returns):
 
 
 @pytest.fixture
+def recording(tmp_path):
+    """Starts programs, which do not outlive the test."""
+    programs = []
+
+    def start(name):
+        programs.append(Recording(name, tmp_path))
+        return programs[-1]
+
+    yield start
+    for program in programs:
+        if program.process.poll() is None:
+            program.process.kill()
+            program.process.wait(10)
+        program.process.stdout.close()
+
+
+@pytest.fixture
 def server():
     servers = {}
 
@@ -113,9 +130,9 @@ def server():
         process.wait(10)
 
 
-def test_an_engine_killed_while_recording_keeps_the_take_and_comes_back(server, tmp_path):
+def test_an_engine_killed_while_recording_keeps_the_take_and_comes_back(server, recording):
     _, name = server()
-    program, take, losses, returns = Recording(name, tmp_path), None, [], []
+    program, take, losses, returns = recording(name), None, [], []
     for _ in range(ROUNDS):
         take = program.take(1.5, take)
         engine = program.engine()
@@ -131,9 +148,9 @@ def test_an_engine_killed_while_recording_keeps_the_take_and_comes_back(server, 
     assert max(losses) < LOST_SECONDS
 
 
-def test_a_sound_server_killed_while_recording_keeps_the_take_and_is_used_again(server, tmp_path):
+def test_a_sound_server_killed_while_recording_keeps_the_take_and_is_used_again(server, recording):
     process, name = server()
-    program, take, losses, returns = Recording(name, tmp_path), None, [], []
+    program, take, losses, returns = recording(name), None, [], []
     for _ in range(ROUNDS):
         take = program.take(1.5, take)
         moment = kill(process.pid)
@@ -150,12 +167,12 @@ def test_a_sound_server_killed_while_recording_keeps_the_take_and_is_used_again(
     assert max(losses) < LOST_SECONDS
 
 
-def test_a_window_killed_while_recording_leaves_no_engine_and_the_next_one_offers_the_take(server, tmp_path):
+def test_a_window_killed_while_recording_leaves_no_engine_and_the_next_one_offers_the_take(server, recording):
     _, name = server()
     losses, returns, take = [], [], None
     for _ in range(ROUNDS):
         began = time.time()
-        program = Recording(name, tmp_path)
+        program = recording(name)
         if take is not None:
             assert "was not saved; it can still be" in program.said()
             assert take.frames
@@ -165,7 +182,6 @@ def test_a_window_killed_while_recording_leaves_no_engine_and_the_next_one_offer
         engine = program.engine()
         moment = kill(program.process.pid)
         program.process.wait(10)
-        program.process.stdout.close()
         losses.append(lost(take, moment))
         end = time.monotonic() + END_SECONDS
         while runs(engine):
