@@ -16,7 +16,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -41,7 +40,7 @@ from engine.midi.events import Event, Kind, knob
 from engine.midi.mapping import ControllerMap, is_free
 from engine.midi.ports import AUTO_PORT, MidiInput
 from engine.reports import InstrumentInfo, State
-from engine.suspend import SuspendWatch
+from engine.suspend import SuspendWatch, was_stopped
 from engine.threads import COMPANION, prepare_thread
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ class Server:
         self._learning, self._learned = False, -1
         self._recorder: Recorder | None = None
         self._housekeeping = ThreadPoolExecutor(1, thread_name_prefix="housekeeping")
-        self._searching = self._continued = self._ending = False
+        self._searching = self._ending = False
         self._beginning = threading.Lock()
         self._waiting: list[tuple[str, tuple[Any, ...]]] = []  # commands that came before the engine was there
 
@@ -97,8 +96,6 @@ class Server:
         logging.getLogger().handlers = [_PipeHandler(self._send)]
         logging.getLogger().setLevel(logging.INFO)
         prepare_thread(COMPANION)
-        if hasattr(signal, "SIGCONT"):
-            signal.signal(signal.SIGCONT, self._continue)
         threading.Thread(target=self._report, name="reporter", daemon=True).start()
         while True:
             try:
@@ -417,10 +414,9 @@ class Server:
             time.sleep(REPORT_SECONDS)
             now = time.monotonic()
             if suspend.slept():
-                self._wake()
-            if self._continued:
-                self._continued = False
-                self._say(CONTINUED, problem=False)
+                self._wake(AWAKE)
+            elif was_stopped():
+                self._wake(CONTINUED)
             if now - before > LATE_SECONDS:
                 moved = now
             before = now
@@ -460,18 +456,11 @@ class Server:
             "state", State(engine.snapshot, meters, latency, taps, self._last_midi, self._rss_mb, self._midi_events)
         )
 
-    def _wake(self) -> None:
+    def _wake(self, text: str) -> None:
+        """What was let go meanwhile may not have been heard of."""
         if self._engine is not None:
             self._engine.quiet()
-            self._say(AWAKE, problem=False)
-
-    def _continue(self, number: int, frame: object) -> None:
-        """A stopped process goes on (SIGCONT): what was let go meanwhile may not have been heard of.
-
-        This runs in the main thread, between any two lines of it: nothing here waits for a lock."""
-        if self._engine is not None:
-            self._engine.quiet()
-            self._continued = True
+            self._say(text, problem=False)
 
     def _end(self) -> None:
         """Close everything and end the process, soon in any case: whoever is closed may wait for a dead server."""

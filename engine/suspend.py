@@ -1,9 +1,13 @@
-"""Whether the computer was suspended, as the system tells it: a clock that runs on in the meantime gains on one that
-does not. A late thread or a stopped process moves neither against the other."""
+"""Whether the computer was suspended, or this process stopped, as the system tells it.
+
+During a suspend, one clock runs on and another does not; a late thread or a stopped process moves neither against the
+other. A process that was stopped (SIGSTOP, Ctrl+Z) gets SIGCONT.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -32,6 +36,22 @@ def system_clocks() -> tuple[Clock, Clock] | None:
     except OSError:
         return None
     return clocks[0], clocks[1]
+
+
+def watch_stops() -> None:
+    """In the main thread, before there are others, which inherit it: let SIGCONT wait for `was_stopped`.
+
+    A handler would not do: any thread may get the signal, and Python's main thread then sleeps on in a system call."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCONT})
+
+
+def was_stopped() -> bool:
+    """Whether this process was stopped since the last call, and goes on."""
+    if not hasattr(signal, "sigpending") or signal.SIGCONT not in signal.sigpending():
+        return False
+    signal.sigwait({signal.SIGCONT})
+    return True
 
 
 class SuspendWatch:

@@ -78,18 +78,20 @@ def test_a_tick_of_a_coarse_clock_is_no_suspend(clocks):
 def test_a_stopped_process_has_not_been_asleep_by_this_systems_clocks():
     assert system_clocks() is not None
     source = (
-        "from engine.suspend import SuspendWatch; import time; w = SuspendWatch(); print('go', flush=True); slept = 0\n"
+        "from engine.suspend import *; import threading, time; watch_stops(); w = SuspendWatch(); slept = 0\n"
+        "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        "print('go', was_stopped(), flush=True)\n"
         "while (before := time.monotonic()):\n"
         "    time.sleep(0.01); slept += w.slept()\n"
-        "    if time.monotonic() - before > 1: print('late', round(slept), flush=True); break\n"
+        "    if time.monotonic() - before > 1: print(round(slept), was_stopped(), was_stopped(), flush=True); break\n"
     )
     process = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True)
     try:
-        assert process.stdout.readline() == "go\n"
+        assert process.stdout.readline() == "go False\n"
         os.kill(process.pid, signal.SIGSTOP)
         time.sleep(3.0)
         os.kill(process.pid, signal.SIGCONT)
-        assert process.stdout.readline() == "late 0\n"
+        assert process.stdout.readline() == "0 True False\n"
     finally:
         process.kill()
         process.wait(10)
