@@ -1,18 +1,19 @@
 """The window's end of the engine's process: starts it, talks to it, and starts it again where it is lost.
 
-Nothing here waits for the engine: commands are written into a pipe, and what comes back is handed on by a thread.
+Nothing here waits for the engine: one thread writes the commands into a pipe, another hands on what comes back.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import multiprocessing
+import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,8 @@ log = logging.getLogger(__name__)
 
 TAPS = 1024
 CLOSE_SECONDS = 5.0
-MOST_FALLS, FALL_SECONDS = 4, 60.0
+MOST_FALLS, FALL_SECONDS, STEADY_SECONDS = 4, 60.0, 3.0
+"""So many falls within so many seconds are too many. One that has played for a while does not count."""
 RESTARTED = "The sound engine had stopped and was started again; the log says more."
 GIVEN_UP = "The sound engine stops again and again; the log says why. Restart the program."
 
@@ -69,9 +71,11 @@ class EngineClient:
         self.last_midi: Event | None = None
         self.midi_events = 0
         self.taps: deque[Tap] = deque(maxlen=TAPS)
-        self._sending = threading.Lock()
-        self._pipe: Connection | None = None
+        self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()  # of the process that runs now
+        self._writer: threading.Thread | None = None
+        self._reader: threading.Thread | None = None
         self._process: Any = None
+        self._playing_since = 0.0  # 0: it does not play yet
         self._closing = False
         self._falls: list[float] = []
         # What a new process has to know to be as the lost one was.
@@ -98,6 +102,10 @@ class EngineClient:
             if process.is_alive():
                 process.kill()
                 process.join(CLOSE_SECONDS)
+        self._outbox.put(None)
+        for thread in (self._writer, self._reader):
+            if thread is not None and thread is not threading.current_thread():
+                thread.join(CLOSE_SECONDS)
 
     # --- playing ---
 
@@ -207,10 +215,11 @@ class EngineClient:
 
     def _launch(self) -> None:
         context: Any = multiprocessing.get_context(threads.START_METHOD)
-        self._pipe, theirs = context.Pipe()
+        pipe, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs, self._faults), name="musicnn engine", daemon=True)
         self._process.start()
         theirs.close()
+        self._outbox, self._playing_since = queue.SimpleQueue(), 0.0
         self._next_knobs = dict(self._knobs)
         self._command("load", self._instrument, self._next_knobs)
         for channel, (source, knobs) in self._parts.items():
@@ -222,15 +231,19 @@ class EngineClient:
         self._command("tap", self._tapping)
         self._command("open_midi", self._port)  # before the sound: rtmidi holds the interpreter while it opens
         self._command("open_output", *self._output)
-        threading.Thread(target=self._read, args=(self._pipe,), name="engine reader", daemon=True).start()
+        outbox, finished = self._outbox, threading.Event()
+        self._writer = threading.Thread(target=_write, args=(pipe, outbox, finished), name="engine writer", daemon=True)
+        self._reader = threading.Thread(
+            target=self._read, args=(pipe, outbox, finished), name="engine reader", daemon=True
+        )
+        self._writer.start()
+        self._reader.start()
 
     def _command(self, name: str, *arguments: object) -> None:
-        with self._sending:
-            if self._pipe is not None:
-                with contextlib.suppress(OSError, ValueError):  # its reader notices that it is gone
-                    self._pipe.send((name, arguments))
+        # Pickled here: what is passed may change before it is written.
+        self._outbox.put(bytes(ForkingPickler.dumps((name, arguments))))
 
-    def _read(self, pipe: Connection) -> None:
+    def _read(self, pipe: Connection, outbox: queue.SimpleQueue[bytes | None], finished: threading.Event) -> None:
         lost = ""
         while True:
             try:
@@ -249,6 +262,9 @@ class EngineClient:
                 elif name in ("part", "knobs", "part_knobs"):
                     self._remember(name, arguments)
                 self._tell(name, arguments)
+        outbox.put(None)
+        finished.wait(CLOSE_SECONDS)  # until the writer has let go of the pipe
+        pipe.close()
         if not self._closing:
             self._fallen(lost)
 
@@ -269,14 +285,21 @@ class EngineClient:
         self.snapshot, self.meters, self.latency_ms = state.snapshot, state.meters, state.latency_ms
         self.last_midi, self.midi_events, self.rss_mb = state.last_midi, state.midi_events, state.rss_mb
         self.taps.extend(state.taps)
+        if not self._playing_since and (state.meters is not None or state.snapshot.position):
+            self._playing_since = time.monotonic()
 
     def _fallen(self, lost: str) -> None:
         """The process has ended without having been asked to: begin again, silently where the device is gone."""
-        self._process.join(CLOSE_SECONDS)
-        now = time.monotonic()
-        self._falls = [*(t for t in self._falls if now - t < FALL_SECONDS), now]
+        process, now = self._process, time.monotonic()
+        process.join(CLOSE_SECONDS)
+        if process.is_alive():  # its pipe is gone: nobody can talk to it any more
+            process.kill()
+            process.join(CLOSE_SECONDS)
+        self._falls = [t for t in self._falls if now - t < FALL_SECONDS]
+        if not self._playing_since or now - self._playing_since < STEADY_SECONDS:
+            self._falls.append(now)
         if not lost:
-            log.error("the engine's process ended with status %s", self._process.exitcode)
+            log.error("the engine's process ended with status %s", process.exitcode)
         if len(self._falls) > MOST_FALLS:
             self._tell("message", (GIVEN_UP, True))
             return
@@ -287,3 +310,15 @@ class EngineClient:
         self._launch()
         if self.snapshot is not None:
             self.seek(self.snapshot.score_position)
+
+
+def _write(pipe: Connection, outbox: queue.SimpleQueue[bytes | None], finished: threading.Event) -> None:
+    """Write commands until None comes; those for a process that is gone are dropped."""
+    gone = False
+    while (command := outbox.get()) is not None:
+        if not gone:
+            try:
+                pipe.send_bytes(command)
+            except (OSError, ValueError):  # its reader notices that it is gone
+                gone = True
+    finished.set()

@@ -7,11 +7,12 @@ Nobody waits for anybody.
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -21,10 +22,11 @@ from engine.audio.recorder import Recorder
 from engine.chase import Chase
 from engine.errors import InstrumentError
 from engine.instrument import Instrument
-from engine.midi.channel import ALL_NOTES_OFF, SUSTAIN
-from engine.midi.events import Event, Kind, control, knob, note_off, note_on, panic
+from engine.midi.channel import ALL_SOUND_OFF, NOTE_MODES, PEDAL_DOWN, SOSTENUTO, SUSTAIN
+from engine.midi.events import Event, Kind, knob, note_off, note_on, panic
 from engine.midi.files import Score
 from engine.midi.monitor import Monitor
+from engine.midi.touched import everything_neutral
 from engine.reports import Snapshot, Tap
 from engine.sample_clock import SampleClock
 from engine.score_options import ScoreOptions
@@ -35,8 +37,13 @@ from engine.transport import Transport
 from engine.voices.pads import PadsBank
 from engine.voices.song import SongBank
 
+log = logging.getLogger(__name__)
+
 TAP_BLOCKS = 512
-MOST_WISHES = 4096  # that may wait for the render worker; more are dropped
+MOST_WISHES = 1024
+"""That may wait for the render worker. Of events beyond, note-ons are dropped, and knobs, controllers and wheels keep
+only their last value; ends of notes and pedals always get through."""
+STALE_SECONDS = 1.0  # after which a key that was struck is not played any more: nobody waits for it
 IDLE_SECONDS = 0.002  # between two looks of the foresight for work
 REST_SECONDS = 0.006
 """Between two beginnings that are prepared: a thread in real time that never rests would starve a sound server that is
@@ -65,6 +72,9 @@ class LiveEngine:
         self._synth = Synth(instrument, polyphony=polyphony, live=True)
         self._transport = Transport()
         self._wishes: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._overflow: dict[tuple[Kind, int, int, str], Event] = {}  # last values of what found no place there
+        self._fresh_since = 0.0  # moment before which struck keys are stale
+        self._faults: Counter[str] = Counter()  # errors of sources and commands
         self._monitor = Monitor()
         self._recorder: Recorder | None = None
         self._recorded_from = 0  # position of the synth
@@ -77,12 +87,14 @@ class LiveEngine:
 
     def send(self, event: Event) -> None:
         """Let an event happen at its sample; one in the past happens at once."""
-        self._wish(lambda: self._take([event]))
+        if self._has_place(event):
+            self._wish(lambda: self._take([event]))
 
     def play_event(self, event: Event, moment: float | None = None) -> None:
         """Let an event happen that happened at a moment (time.perf_counter), `event_delay` later; None is now."""
         moment = time.perf_counter() if moment is None else moment
-        self._wish(lambda: self._schedule(event, moment))
+        if self._has_place(event):
+            self._wish(lambda: self._schedule(event, moment))
 
     def turn(self, name: str, value: float, channel: int | None = None) -> None:
         """Set a knob of the main instrument, or of a channel's own one."""
@@ -94,10 +106,18 @@ class LiveEngine:
         self.send(panic(0))
 
     def quiet(self) -> None:
-        """Let go of every key and pedal; the transport goes on."""
-        for channel in range(CHANNELS):
-            for number in (SUSTAIN, ALL_NOTES_OFF):
-                self.send(control(0, number, 0, channel))
+        """Let go of every key, pedal and wheel, and forget the keys struck until now that have not sounded yet.
+
+        A score that plays goes on: its notes and controllers are brought back.
+        """
+        self._fresh_since = time.perf_counter()
+
+        def neutral() -> None:
+            self._take([event for channel in range(CHANNELS) for event in everything_neutral(channel)])
+            if self._transport.playing:
+                self._transport.seek(self._transport.position)
+
+        self._wish(neutral)
 
     def load(self, instrument: Instrument) -> None:
         """Swap the main instrument, loaded and proved already. Takes the time that its first sounds need."""
@@ -169,8 +189,7 @@ class LiveEngine:
         self._clock.mark(time.perf_counter(), synth.position)
         heard = synth.heard() if self.tapping else ()
         for source in self.sources:
-            for event, moment in source():
-                self._schedule(event, moment)
+            self._listen_to(source)
         self._fulfil()
         synth.foresee(self._transport.coming(synth.position, samples))
         self._take(self._transport.advance(synth.position, samples))
@@ -222,12 +241,37 @@ class LiveEngine:
     # --- below: the render worker alone ---
 
     def _wish(self, wish: Callable[[], None]) -> None:
-        if self._wishes.qsize() < MOST_WISHES:
-            self._wishes.put(wish)
-        else:
+        self._wishes.put(wish)
+
+    def _has_place(self, event: Event) -> bool:
+        """Whether an event may be queued: always, but in a flood that the worker does not keep up with."""
+        if self._wishes.qsize() < MOST_WISHES or _lets_go(event):
+            return True
+        if event.kind is Kind.NOTE_ON:
             self._dropped += 1
+        else:
+            self._overflow[event.kind, event.channel, event.number, event.name] = event
+        return False
+
+    def _listen_to(self, source: Callable[[], Iterable[tuple[Event, float]]]) -> None:
+        """Whatever a source of events raises, the sound goes on."""
+        try:
+            for event, moment in source():
+                self._schedule(event, moment)
+        except Exception:
+            if self._is_new("source"):
+                log.exception("a source of events failed; it is asked again, and this is logged once")
+
+    def _is_new(self, fault: str) -> bool:
+        """Count a fault; return whether it is the first of its kind: it may come back with every block."""
+        self._faults[fault] += 1
+        return self._faults[fault] == 1
 
     def _schedule(self, event: Event, moment: float) -> None:
+        stale = moment < max(self._fresh_since, time.perf_counter() - STALE_SECONDS)
+        if stale and event.kind is Kind.NOTE_ON:
+            self._dropped += 1
+            return
         sample = self._clock.sample(moment) + self.event_delay
         if sample < self._synth.position and event.kind is not Kind.KNOB:  # a window sets many at its start
             self._late += 1
@@ -253,9 +297,16 @@ class LiveEngine:
     def _fulfil(self) -> None:
         while True:
             try:
-                self._wishes.get_nowait()()
+                wish = self._wishes.get_nowait()
             except queue.Empty:
-                return
+                break
+            try:
+                wish()
+            except Exception:
+                if self._is_new("command"):
+                    log.exception("a command failed; the sound goes on, and this is logged once")
+        while self._overflow:
+            self._take([self._overflow.popitem()[1].at(0)])
 
     def _publish(self, block: Samples) -> None:
         before, transport, synth = self.snapshot, self._transport, self._synth
@@ -320,6 +371,14 @@ class Foresight:
                 continue
             prepared = not short and self._engine.prepare_onset()
             self._engine.wait_for_events(REST_SECONDS if prepared else IDLE_SECONDS)
+
+
+def _lets_go(event: Event) -> bool:
+    """Whether an event ends notes, or lets them end: without it one might sound for ever."""
+    if event.kind is Kind.CONTROL and event.number in (SUSTAIN, SOSTENUTO):
+        return event.value < PEDAL_DOWN
+    modes = event.kind is Kind.CONTROL and event.number in (ALL_SOUND_OFF, *NOTE_MODES)
+    return modes or event.kind in (Kind.NOTE_OFF, Kind.PANIC)
 
 
 def warm_up(instrument: Instrument) -> None:

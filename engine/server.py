@@ -40,6 +40,7 @@ from engine.midi.events import Event, Kind, knob
 from engine.midi.mapping import ControllerMap, is_free
 from engine.midi.ports import AUTO_PORT, MidiInput
 from engine.reports import InstrumentInfo, State
+from engine.suspend import SuspendWatch, was_stopped
 from engine.threads import COMPANION, prepare_thread
 
 if TYPE_CHECKING:
@@ -49,12 +50,14 @@ REPORT_SECONDS = 1 / 60
 SEARCH_SECONDS = 2.0  # between two looks for a device that is missing
 WEIGH_SECONDS = 0.5  # between two looks at the memory
 STALL_SECONDS = 4.0  # without a block asked for, after which a device counts as gone
-SLEEP_SECONDS = 2.0  # that the clock may jump
+LATE_SECONDS = 1.0  # by which the reporter may be late: after more it gives the device time to be late, too
+END_SECONDS = 4.0  # after which the process ends, whatever still closes
 RESERVE_MB = 96  # the sound of sixty voices that is made ahead, and kept until it has been heard: asked for in any case
 GARBAGE = 2000, 50, 1000
 """Objects until the youngest are looked through, and how often that is until those of the next two ages are."""
 NO_DEVICE = "No sound device: you can still play, watch and export. Connect one, and it will be used."
-AWAKE = "The computer was asleep or stopped: all notes are off."
+AWAKE = "The computer was asleep: all notes are off."
+CONTINUED = "The sound engine was stopped for a while: all notes are off."
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +87,7 @@ class Server:
         self._learning, self._learned = False, -1
         self._recorder: Recorder | None = None
         self._housekeeping = ThreadPoolExecutor(1, thread_name_prefix="housekeeping")
-        self._searching = False
+        self._searching = self._ending = False
         self._beginning = threading.Lock()
         self._waiting: list[tuple[str, tuple[Any, ...]]] = []  # commands that came before the engine was there
 
@@ -100,8 +103,7 @@ class Server:
             except (EOFError, OSError):
                 name, arguments = "close", ()
             if name == "close":
-                self._housekeeping.submit(self._close).result()
-                os._exit(0)  # the libraries' own ends are not to be trusted where a server has died
+                self._end()
             if name in self.SLOW:
                 self._do(getattr(self, f"_{name}"), *arguments)
             elif name in self.DIRECT:
@@ -329,12 +331,16 @@ class Server:
 
     def _hear(self) -> list[tuple[Event, float]]:
         """On the render worker, at every block."""
-        events = self._midi.fetch() if self._midi is not None else []
+        if self._midi is None:
+            return []
+        events = self._midi.fetch()
+        left = [(event, time.perf_counter()) for event in self._midi.left_behind()]
         if not events:
-            return events
+            return left
         self._last_midi = events[-1][0]
         self._midi_events += len(events)
-        return [(taken, moment) for event, moment in events if (taken := self._control(event)) is not None]
+        played = [(taken, moment) for event, moment in events if (taken := self._control(event)) is not None]
+        return played + left
 
     # --- controllers that turn knobs ---
 
@@ -403,14 +409,17 @@ class Server:
         """Send the state, watch the device, the ports and the clock."""
         prepare_thread(COMPANION)
         before = searched = moved = weighed = time.monotonic()
-        asleep, position, watched = _asleep(), 0, None
-        while True:
+        suspend, position, watched = SuspendWatch(), 0, None
+        while not self._ending:
             time.sleep(REPORT_SECONDS)
             now = time.monotonic()
-            if now - before > SLEEP_SECONDS or _asleep() - asleep > SLEEP_SECONDS:
-                self._wake()
+            if suspend.slept():
+                self._wake(AWAKE)
+            elif was_stopped():
+                self._wake(CONTINUED)
+            if now - before > LATE_SECONDS:
                 moved = now
-            before, asleep = now, _asleep()
+            before = now
             engine, output = self._engine, self._output
             if engine is None:
                 continue
@@ -447,19 +456,33 @@ class Server:
             "state", State(engine.snapshot, meters, latency, taps, self._last_midi, self._rss_mb, self._midi_events)
         )
 
-    def _wake(self) -> None:
+    def _wake(self, text: str) -> None:
+        """What was let go meanwhile may not have been heard of."""
         if self._engine is not None:
             self._engine.quiet()
-            self._say(AWAKE, problem=False)
+            self._say(text, problem=False)
+
+    def _end(self) -> None:
+        """Close everything and end the process, soon in any case: whoever is closed may wait for a dead server."""
+        self._ending = True
+        threading.Timer(END_SECONDS, os._exit, (0,)).start()
+        try:
+            self._close()
+        except Exception:
+            log.exception("while closing")
+        os._exit(0)  # the libraries' own ends are not to be trusted where a server has died
 
     def _close(self) -> None:
-        if self._recorder is not None:
-            self._recorder.close()
+        """What fetches and renders first, then what it uses. The take comes before all that might wait."""
+        recorder, self._recorder = self._recorder, None
+        if recorder is not None:
+            recorder.close()
+        self._housekeeping.shutdown(wait=True, cancel_futures=True)
+        self._close_output()
         if self._foresight is not None:
             self._foresight.stop()
         if self._midi is not None:
             self._midi.close()
-        self._close_output()
 
 
 class _PipeHandler(logging.Handler):
@@ -472,14 +495,6 @@ class _PipeHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._send("log", record.levelno, record.name, self.format(record))
-
-
-def _asleep() -> float:
-    """Seconds that the computer has slept since it was started; 0 where the system does not tell."""
-    try:
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
-    except (AttributeError, OSError):
-        return 0.0
 
 
 def _info(source: str, instrument: Instrument) -> InstrumentInfo:

@@ -9,6 +9,7 @@ import sys
 import threading
 
 from engine.memory import keep_memory
+from engine.suspend import watch_stops
 
 WORKER, FORESIGHT, COMPANION, ORDINARY = 10, 5, 4, 0
 """How urgent a thread is: its real-time priority, always under a sound server's.
@@ -36,6 +37,7 @@ def prepare_process() -> None:
     torch.set_num_threads() is not enough: OpenMP would keep a second thread that waits in a busy loop.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl+C ends the window, and the window ends this
+    watch_stops()
     os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     keep_memory()
 

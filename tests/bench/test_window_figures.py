@@ -13,21 +13,27 @@ import pytest
 from PySide6.QtWidgets import QApplication
 
 from engine.description import SAMPLE_RATE
+from musicnn_gui.live_bench.stage import LiveServer
 from musicnn_gui.session import Session
 from musicnn_gui.settings import Settings
 from musicnn_gui.theme import apply_theme
 from musicnn_gui.widgets.spectrogram import SpectrogramView
 from musicnn_gui.window import MainWindow
-from tests.live.conftest import start_jackd
+from tests.live.conftest import PERIOD, RATE
 
 SECONDS = float(os.environ.get("MUSICNN_WINDOW_SECONDS", "60"))
 VOICES = range(40, 72, 2)
 START_MS = 60_000
 
 
-def test_frames_beside_sixteen_voices(qtbot, qapp, monkeypatch):
-    server, name = start_jackd()
-    monkeypatch.setenv("JACK_DEFAULT_SERVER", name)
+@pytest.fixture
+def server():
+    with LiveServer(RATE, PERIOD) as server:
+        yield server.name
+
+
+def test_frames_beside_sixteen_voices(qtbot, qapp, monkeypatch, server):
+    monkeypatch.setenv("JACK_DEFAULT_SERVER", server)
     apply_theme(qapp)
     session = Session(Settings(block=256))
     window = MainWindow(session)
@@ -66,8 +72,6 @@ def test_frames_beside_sixteen_voices(qtbot, qapp, monkeypatch):
     finally:
         window.close()
         session.close()
-        server.terminate()
-        server.wait(10)
     assert np.percentile(frames, 95) < 20
 
 

@@ -74,6 +74,11 @@ class Player:
         """Play a MIDI message as soon as possible."""
         self.tester.now(message)
 
+    def flood(self, messages, seconds):
+        """Play many messages, evenly spread over a time."""
+        frame, step = self.tester.soon(), seconds * self.tester.rate / len(messages)
+        self.tester.play([(frame + int(index * step), message) for index, message in enumerate(messages)])
+
     def record(self, seconds, *messages):
         """Play messages in one period and record from there on; (samples, 2)."""
         self.tester.record(seconds + PATIENCE)

@@ -15,8 +15,9 @@ import pytest
 
 from musicnn_gui.live_bench.stage import LiveServer
 from tests.live.conftest import PERIOD, RATE, Player, Program
+from tests.live.test_program import strongest_hz
 
-NOTE_ON, NOTE_OFF = 0x90, 0x80
+NOTE_ON, NOTE_OFF, CONTROL = 0x90, 0x80, 0xB0
 PATIENCE = 60.0
 
 
@@ -111,7 +112,7 @@ def test_an_engine_that_crashes_is_started_again_as_it_was(watched):
     assert program.end() == 0
 
 
-def test_a_keyboard_that_is_unplugged_leaves_no_note_and_is_heard_again(watched):
+def test_a_keyboard_that_is_unplugged_leaves_nothing_and_is_heard_again(watched):
     program, server = watched
     program.wait(lambda row: row["running"], "sound")
     for _ in range(2):
@@ -119,16 +120,44 @@ def test_a_keyboard_that_is_unplugged_leaves_no_note_and_is_heard_again(watched)
         # The only keyboard there is: the program finds it by itself.
         program.wait(lambda row: row["midi"].endswith("keys"), "the keyboard being found")
         player.connect(keys=False)
-        sound = player.record(0.6, (NOTE_ON, 60, 110))
+        sound = player.record(1.0, (NOTE_ON, 69, 110))
         assert np.abs(sound).max() > 0.01
+        loud = np.flatnonzero(np.abs(sound).max(axis=1) > 1e-3)[0]
+        cents = 1200 * np.log2(strongest_hz(sound[loud + RATE // 10 : loud + RATE // 2]) / 440.0)
+        assert abs(cents - 1200 * np.log2(max(1, round(2 ** (cents / 1200))))) < 12  # nothing is bent
         program.wait(lambda row: row["voices"] == 1, "a held note")
-        player.close()  # unplugged with a key held down
-        program.wait(lambda row: row["voices"] == 0, "the note's end")
+        for message in ((CONTROL, 66, 127), (CONTROL, 64, 127), (CONTROL, 1, 127), (0xD0, 100), (0xE0, 0, 127)):
+            player.send(*message)
+        player.record(0.3, (NOTE_ON, 48, 90))
+        player.close()  # unplugged with keys and pedals held down
+        program.wait(lambda row: row["voices"] == 0, "the notes' end")
     assert "is unplugged" in program.said()
 
 
-def test_after_a_sleep_all_notes_are_off_and_it_plays_again(watched):
-    """A process that is stopped is as one that sleeps: the clock jumps, nothing of it runs meanwhile."""
+def test_broken_messages_and_a_flood_end_nothing_but_what_is_let_go(watched):
+    program, server = watched
+    program.wait(lambda row: row["running"], "sound")
+    engine, player = program.engine(), Player(server.name)
+    player.connect()
+    for packet in ((0xE0, 1), (NOTE_ON,), (0xF0, 0x7E), (0xF4,), (NOTE_ON, 200, 100), (60, 100), (0xFE,), (0xF0, 1)):
+        player.send(*packet)  # the last one, without an end, would swallow what follows
+        player.record(0.05)
+    player.record(0.5)
+    assert np.abs(player.record(0.6, (NOTE_ON, 60, 100))).max() > 0.01
+    flood = ((0xD0, 0), (0xA0, 60, 0), (0xE0, 0, 64), (CONTROL, 1, 0))
+    player.flood([bytes((*flood[n % 4][:-1], n % 128)) for n in range(15_000)], seconds=3.0)
+    for message in ((0xE0, 0, 64), (0xD0, 0), (CONTROL, 1, 0), (NOTE_OFF, 60, 0)):
+        player.send(*message)
+    program.wait(lambda row: row["voices"] == 0, "the note's end")
+    player.close()
+    assert sounds(server.name) > 0.01
+    assert program.engine() == engine
+    assert program.end() == 0
+    assert "Traceback" not in program.errors.read_text() + program.said()
+    assert len(program.errors.read_text().splitlines()) < 100
+
+
+def test_a_stopped_engine_lets_go_of_its_notes_and_has_not_been_asleep(watched):
     program, server = watched
     program.wait(lambda row: row["running"], "sound")
     player = Player(server.name)
@@ -137,17 +166,20 @@ def test_after_a_sleep_all_notes_are_off_and_it_plays_again(watched):
     program.wait(lambda row: row["voices"] == 1, "a held note")
     engine = program.engine()
     os.kill(engine, signal.SIGSTOP)
-    time.sleep(3.5)
+    time.sleep(1.5)
+    player.send(NOTE_ON, 72, 110)  # nobody hears it now, and nobody should later
+    time.sleep(2.0)
     os.kill(engine, signal.SIGCONT)
-    player.close()
     program.wait(lambda row: row["voices"] == 0, "silence")
-    said = program.said()
-    assert "asleep" in said or "has gone" in said  # the server may have thrown the sleeper out
+    player.close()
+    # The server may have thrown the stopped process out.
+    program.wait(lambda row: any(words in program.said() for words in ("was stopped", "has gone")), "a word about it")
+    assert "asleep" not in program.said()
     program.wait(lambda row: row["running"], "sound again")
     assert sounds(server.name) > 0.01
 
 
-@pytest.mark.parametrize("rate", [44_100, 96_000])
+@pytest.mark.parametrize("rate", [8_000, 44_100, 192_000])
 def test_the_rate_of_the_server_is_followed(start_server, tmp_path, rate):
     assert rate != RATE
     server = start_server(rate=rate)
