@@ -25,8 +25,8 @@ class Knob:
     group: str
 
     def clip(self, value: float) -> float:
-        """The nearest allowed value."""
-        return min(max(value, self.low), self.high)
+        """The nearest allowed value; the default for what is no number."""
+        return self.default if value != value else min(max(value, self.low), self.high)
 
     def to_position(self, value: float) -> float:
         """Place of a value on the knob's way, 0-1."""
