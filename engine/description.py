@@ -14,7 +14,7 @@ from engine.texts import clean_line, clean_strings, is_label, shown
 
 FORMAT = 1
 KINDS = ("keys", "pads", "song")
-JSON_FILE = "instrument.json"
+JSON_FILE, WEIGHTS_FILE = "instrument.json", "weights.safetensors"
 MAX_JSON_BYTES = 1_000_000
 SAMPLE_RATE = 44_100
 SWITCH = "loop"  # the only truth value of a description
@@ -58,7 +58,9 @@ def _read(path: Path) -> Any:
     try:
         return parse_json(read_bounded(path, MAX_JSON_BYTES))
     except TooLargeError as error:
-        raise InstrumentError(f"{path} is over {MAX_JSON_BYTES // 1000} kB: it is no instrument's description") from error
+        raise InstrumentError(
+            f"{path} is over {MAX_JSON_BYTES // 1000} kB: it is no instrument's description"
+        ) from error
     except NotRegularError as error:
         raise InstrumentError(f"{path} is damaged: it is no regular file") from error
     except OSError as error:

@@ -29,7 +29,10 @@ from engine.voices.generators import GeneratedPads, LatentSpace, Voicing
 
 MOST_PADS, MOST_WEIGHTS = 128, 50_000_000
 LONGEST_TITLE = 100
-LONGEST_FRAME, MOST_OVERLAP = 1 << 13, 32  # samples of a frame, and how many frames may lie over each; shipped: 2048, 5.3
+LONGEST_FRAME, MOST_OVERLAP = (
+    1 << 13,
+    32,
+)  # samples of a frame, and how many frames may lie over each; shipped: 2048, 5.3
 HIGHEST_TOP_DB = 20.0  # of a picture; shipped: -5
 MOST_CELLS = 60_000_000
 """Frames times bins of all pads' pictures, once for each round of their inversion: all pads are decoded when they are

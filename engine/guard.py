@@ -27,7 +27,7 @@ def is_sound(block: Samples, loudest: float = LOUDEST) -> bool:
     return bool(np.isfinite(energy)) and float(np.abs(block).max()) <= loudest
 
 
-def faulty_sentence(title: str, count: int) -> str:
+def faulty_sentence(count: int) -> str:
     """What a player is told once."""
-    notes = "a note" if count == 1 else f"{count} notes"
-    return f"{title} wrote numbers that are no sound for {notes}: what they would have been is silent"
+    notes, they = ("a note was", "it") if count == 1 else (f"{count} notes were", "them")
+    return f"{notes} silenced: what the instrument's network wrote for {they} is no sound"

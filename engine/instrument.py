@@ -27,7 +27,7 @@ from torch import Tensor
 
 from engine.bounded import is_regular
 from engine.codec import NnssCodec, Note, ScoreCodec
-from engine.description import FORMAT, JSON_FILE, read_description
+from engine.description import FORMAT, JSON_FILE, WEIGHTS_FILE, read_description
 from engine.errors import InstrumentError
 from engine.generated_file import build_pads, build_song, describe_pads, describe_song, prove_pads, prove_song
 from engine.knobs import HITS, KNOBS, LATENT, LOOPS
@@ -49,7 +49,7 @@ from engine.voices.morph import MorphKeys
 
 KeysModel = PartialKeys | BinKeys  # MorphKeys is a PartialKeys
 Model = KeysModel | GeneratedPads | Continuation
-WEIGHTS_FILE, PROOF_FILE, CARD_FILE = "weights.safetensors", "proof.safetensors", "card.md"
+PROOF_FILE, CARD_FILE = "proof.safetensors", "card.md"
 LONGEST_FRAME = 1 << 16  # samples of a codec's frame, oversampled; the original's has 16384
 MOST_LOBES = 1 << 19  # carriers times bins, of which two tables are kept for each key; the piano has an eighth of it
 PROOF_SAMPLES = 8192

@@ -233,7 +233,9 @@ class Synth:
     def look_ahead(self, *, hurried: bool = False, short: bool = False) -> bool:
         """Compute a piece of every part's future, see `Bank.look_ahead`; return whether there was anything to do."""
         with np.errstate(all="ignore"):
-            busy = [part.bank.look_ahead(hurried=hurried, short=short) for part in self._parts]  # none waits for another
+            busy = [
+                part.bank.look_ahead(hurried=hurried, short=short) for part in self._parts
+            ]  # none waits for another
         return any(busy)
 
     def prepare_onset(self) -> bool:

@@ -37,7 +37,7 @@ def read_tensors(path: Path, most: int = MAX_WEIGHT_BYTES) -> dict[str, Tensor]:
         raw = read_bounded(path, most)
         if int.from_bytes(raw[:8], "little") > MAX_HEADER_BYTES:
             raise ValueError("its header is too long")
-        found = deserialize(raw)
+        found: list[tuple[str, dict[str, Any]]] = deserialize(raw)  # type: ignore[no-untyped-call]
         del raw
         tensors = {name: _tensor(path, name, entry) for name, entry in found}
     except FileNotFoundError as error:

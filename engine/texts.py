@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?")
+"""Escape sequences of terminals: colours and cursor, window titles, others."""
 LINE, PARAGRAPHS = 80, 20_000
 """Characters kept of a title, and of longer text."""
 
@@ -12,15 +15,15 @@ def clean_line(text: str, most: int = LINE) -> str:
     """One line of printable characters, white space collapsed, cut to `most`.
 
     >>> clean_line("Grand\\x1b[31m\\nPiano ")
-    'Grand [31m Piano'
+    'Grand Piano'
     """
-    part = text[: 16 * most]  # the rest could only be white space
+    part = ESCAPES.sub("", text[: 16 * most])  # a title further on is none
     return " ".join("".join(c if c.isprintable() else " " for c in part).split())[:most].rstrip()
 
 
 def clean_text(text: str, most: int = PARAGRAPHS) -> str:
     """Printable text that may have several lines, cut to `most` characters."""
-    return "".join(c if c.isprintable() or c in "\n\t" else " " for c in text[:most])
+    return "".join(c if c.isprintable() or c in "\n\t" else " " for c in ESCAPES.sub("", text[:most]))
 
 
 def clean_strings(value: Any) -> Any:
