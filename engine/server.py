@@ -55,6 +55,7 @@ RESERVE_MB = 96  # the sound of sixty voices that is made ahead, and kept until 
 GARBAGE = 2000, 50, 1000
 """Objects until the youngest are looked through, and how often that is until those of the next two ages are."""
 NO_DEVICE = "No sound device: you can still play, watch and export. Connect one, and it will be used."
+FAILED = "Something went wrong in the engine; the log says what."
 AWAKE = "The computer was asleep or stopped: all notes are off."
 
 log = logging.getLogger(__name__)
@@ -149,7 +150,7 @@ class Server:
                 self._say(str(error), problem=True)
             except Exception:
                 log.exception("in %s", work.__name__)
-                self._say("Something went wrong in the engine; the log says what.", problem=True)
+                self._say(FAILED, problem=True)
             self._send("busy", "")
 
         self._housekeeping.submit(run)
@@ -161,13 +162,13 @@ class Server:
         self._send("busy", f"loading {name}")
         prepare_thread()
         try:
-            instrument = self._proved(name)
-        except MusicNNError as error:
+            instrument = self._ready(name)
+        except Exception as error:
             if self._engine is not None or name == DEFAULT:
                 raise
-            self._say(str(error), problem=True)
-            name, instrument = DEFAULT, self._proved(DEFAULT)
-        warm_up(instrument)
+            log.exception("%s cannot be loaded", name)
+            self._say(str(error) if isinstance(error, MusicNNError) else FAILED, problem=True)
+            name, instrument = DEFAULT, self._ready(DEFAULT)
         self._faulty_said = False
         if self._engine is None:
             self._begin(instrument)
@@ -183,9 +184,10 @@ class Server:
             self._engine.send(knob(0, key, value))
         self._send("instrument", _info(name, instrument))
 
-    def _proved(self, name: str) -> Instrument:
-        """An instrument that sounds as it did when it was made: whatever its numbers are, they are no surprise."""
+    def _ready(self, name: str) -> Instrument:
+        """An instrument that sounds as it did when it was made, warmed up."""
         opened = open_first(name, proved=True)
+        warm_up(opened.instrument)
         if opened.notice:
             self._say(opened.notice, problem=True)
         return opened.instrument
@@ -200,9 +202,8 @@ class Server:
             return
         self._send("busy", f"loading {name}")
         prepare_thread()
-        instrument = self._proved(name)
+        instrument = self._ready(name)
         check_part(channel, instrument)
-        warm_up(instrument)
         self._engine.load_part(channel, instrument)
         for key, value in knobs.items():
             self._engine.turn(key, value, channel)

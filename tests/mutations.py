@@ -56,7 +56,9 @@ def json_value(rng, folder, others):
     path = folder / DESCRIPTION
     data = json.loads(path.read_bytes())
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        places = [place for place in _leaves(data) if place and place[0] != "metadata"] if isinstance(data, dict) else []
+        places = (
+            [place for place in _leaves(data) if place and place[0] != "metadata"] if isinstance(data, dict) else []
+        )
         if not places:
             break
         place = rng.choice(places if rng.random() < 0.97 else [("metadata",)])
@@ -83,7 +85,9 @@ def json_text(rng, folder, others):
             deep = rng.choice((20, 100, 900, 5000, 100_000))
             text = text[:-2] + b',"more":' + b"[" * deep + b"]" * deep + b"}"
         case 3:
-            text = text.replace(rng.choice((b"0", b"1", b"2")), rng.choice((b"NaN", b"-Infinity", b"1e999", b"9" * 5000)), 1)
+            text = text.replace(
+                rng.choice((b"0", b"1", b"2")), rng.choice((b"NaN", b"-Infinity", b"1e999", b"9" * 5000)), 1
+            )
         case 4:
             text += bytes(rng.randrange(1, 2_000_000))
     _write(folder / DESCRIPTION, text)
@@ -98,7 +102,9 @@ def header(rng, folder, others):
         case 0:
             entry["dtype"] = rng.choice(DTYPES)
         case 1:
-            entry["shape"] = rng.choice([[], [0], [1], [-1], [1 << 40, 1 << 40], entry["shape"][::-1], "x", None, [0, 1 << 62]])
+            entry["shape"] = rng.choice(
+                [[], [0], [1], [-1], [1 << 40, 1 << 40], entry["shape"][::-1], "x", None, [0, 1 << 62]]
+            )
         case 2:
             entry["data_offsets"] = rng.choice([[0, 0], [5, 1], [-8, 8], [0, 1 << 62], [0], None, [0, len(body)]])
         case 3:
@@ -120,7 +126,12 @@ def _resize(table, entry, body, new):
     body[first:last] = new
     by = len(new) - (last - first)
     for other in table.values():
-        if other is not entry and isinstance(other, dict) and "data_offsets" in other and other["data_offsets"][0] >= last:
+        if (
+            other is not entry
+            and isinstance(other, dict)
+            and "data_offsets" in other
+            and other["data_offsets"][0] >= last
+        ):
             other["data_offsets"] = [offset + by for offset in other["data_offsets"]]
     entry["data_offsets"] = [first, first + len(new)]
 
@@ -161,7 +172,10 @@ def numbers(rng, folder, others):
 def truncated(rng, folder, others):
     path = folder / rng.choice((WEIGHTS, PROOF))
     data = path.read_bytes()
-    _write(path, data[: rng.choice((0, 7, 8, 9, 500, rng.randrange(len(data)), len(data) - 1))] + bytes(rng.choice((0, 0, 99))))
+    _write(
+        path,
+        data[: rng.choice((0, 7, 8, 9, 500, rng.randrange(len(data)), len(data) - 1))] + bytes(rng.choice((0, 0, 99))),
+    )
 
 
 def swapped(rng, folder, others):

@@ -10,6 +10,7 @@ import collections
 import faulthandler
 import multiprocessing
 import os
+import random
 import resource
 import shutil
 import signal
@@ -30,7 +31,9 @@ from engine.synth import Synth
 from tests.mutations import mutate
 
 COUNT, FIRST = int(os.environ.get("MUTATIONS", "10000")), int(os.environ.get("FIRST_MUTATION", "0"))
-SECONDS, MOST_RSS_MB, LOUDEST = 10.0, 1000, 4.0
+SECONDS, MOST_RSS_MB, LOUDEST = 10.0, 1000, 4.0  # seconds of processor time: other programs may take the rest
+PROVED = 4  # every so many of those that are accepted are proved, which costs as much as all the rest
+FINE = ("refused", "plays", "plays, proved", "plays, but disproved")
 NAMES = ("piano", "morph", "drums", "loops", "sliders", "song")
 
 
@@ -44,16 +47,15 @@ def _late(signum, frame):
 
 def begin():
     torch.set_num_threads(1)
-    signal.signal(signal.SIGALRM, _late)
+    signal.signal(signal.SIGPROF, _late)
 
 
-def played(instrument):
-    """The loudest sample of two notes; infinite where one is not finite."""
+def played(instrument, place):
+    """The loudest sample of a note on a key, 0-1 of the instrument's; infinite where one is not finite."""
     synth = Synth(instrument)
-    keys = instrument.keys
-    for key in {keys[0], keys[len(keys) // 2]}:
-        synth.schedule([note_on(0, key, 100), note_off(1500, key)])
-    sound = np.concatenate([synth.render(1024) for _ in range(4)])
+    key = instrument.keys[int(place * len(instrument.keys))]
+    synth.schedule([note_on(0, key, 100), note_off(1000, key)])
+    sound = np.concatenate([synth.render(1024) for _ in range(3)])
     return (float(np.abs(sound).max()) if np.isfinite(sound).all() else float("inf")), synth.faulty
 
 
@@ -62,29 +64,33 @@ def one(job):
     seed, shelf = job
     folder = Path(shelf) / f"case-{seed}"
     name, how = mutate(seed, [Path(shelf) / name for name in NAMES], folder)
-    loudest, faulty, begun = 0.0, 0, time.monotonic()
-    faulthandler.dump_traceback_later(6 * SECONDS, exit=True)  # where a library hangs, no signal helps
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    loudest, faulty, begun = 0.0, 0, time.process_time()
+    faulthandler.dump_traceback_later(12 * SECONDS, exit=True)  # where a library hangs, or waits, no signal helps
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         instrument = load_instrument(folder)
-        loudest, faulty = played(instrument)
-        try:
-            prove(instrument, folder)
-            outcome = "sound"
-        except InstrumentError:
-            outcome = "plays, but disproved"
+        loudest, faulty = played(instrument, random.Random(seed).random())
+        outcome = "plays" if seed % PROVED else _proved(instrument, folder)
     except InstrumentError as error:
         outcome = "refused" if len(str(error)) < 1100 and str(error).isprintable() else f"odd sentence: {error!r}"
-    except (Exception, Hang) as error:
+    except (Exception, Hang) as error:  # noqa: BLE001  # this is what is looked for
         outcome = f"{type(error).__name__}: {str(error)[:200]}"
         if isinstance(error, MusicNNError):
             outcome = f"not an InstrumentError: {outcome}"
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         faulthandler.cancel_dump_traceback_later()
         shutil.rmtree(folder, ignore_errors=True)
     rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return seed, name, how, outcome, time.monotonic() - begun, loudest, faulty, rss_mb
+    return seed, name, how, outcome, time.process_time() - begun, loudest, faulty, rss_mb
+
+
+def _proved(instrument, folder):
+    try:
+        prove(instrument, folder)
+    except InstrumentError:
+        return "plays, but disproved"
+    return "plays, proved"
 
 
 def test_mutated_instruments_are_refused_or_play_what_is_sound():
@@ -100,12 +106,12 @@ def test_mutated_instruments_are_refused_or_play_what_is_sound():
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(2, context, initializer=begin) as pool:
             for number, result in enumerate(pool.map(one, jobs, chunksize=20), 1):
-                seed, name, how, outcome, seconds, loudest, silenced, rss = result
-                outcomes[how, outcome if outcome in ("refused", "sound", "plays, but disproved") else "FAILED"] += 1
+                _, _, how, outcome, seconds, loudest, silenced, rss = result
+                fine = outcome in FINE
+                outcomes[how, outcome if fine else "FAILED"] += 1
                 worst = {"seconds": max(worst["seconds"], seconds), "loudest": max(worst["loudest"], loudest),
                          "rss": max(worst["rss"], rss)}  # fmt: skip
                 faulty += bool(silenced)
-                fine = outcome in ("refused", "sound", "plays, but disproved")
                 if not fine or loudest > LOUDEST or rss > MOST_RSS_MB:
                     failures.append(result)
                     print(f"FAILED {result}", flush=True)
