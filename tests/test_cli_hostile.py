@@ -1,9 +1,9 @@
 """Broken and hostile instruments on the command line: one sentence, an exit status, no control characters."""
 
+import io
 import json
 import os
 import shutil
-import subprocess
 import sys
 
 import numpy as np
@@ -107,9 +107,9 @@ def test_notes_that_are_no_sound_are_said_once_and_the_rest_is_written(shelf, ru
     assert not list(tmp_path.glob("*bad.wav*"))
 
 
-def test_a_terminal_without_unicode_sees_a_list_all_the_same(shelf):
+def test_a_terminal_without_unicode_sees_a_list_all_the_same(shelf, monkeypatch):
     describe(shelf / "tiny", title="Größe 音")
-    words = [sys.executable, "-m", "musicnn_gui.cli", "instruments"]
-    done = subprocess.run(words, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=True)
-    assert rb"Gr\xf6\xdfe \u97f3" in done.stdout
-    assert not done.stderr
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert main(["instruments"]) == 0
+    assert rb"Gr\xf6\xdfe \u97f3" in terminal.buffer.getvalue()
