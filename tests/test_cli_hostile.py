@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import soundfile
+import torch
 from safetensors.torch import load_file, save_file
 
 from engine.instrument import save_instrument
@@ -16,6 +17,15 @@ from engine.library import FOLDERS_VARIABLE, user_folder
 from musicnn_gui.cli import main
 from tests.engine.conftest import fading, tiny  # noqa: F401
 from tests.scores import write_midi
+
+
+@pytest.fixture(autouse=True)
+def as_it_was():
+    """Commands set torch's threads, and let the processor flush small numbers."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture

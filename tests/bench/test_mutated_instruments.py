@@ -2,12 +2,13 @@
 
     nice -n 5 pytest -s --override-ini addopts= tests/bench/test_mutated_instruments.py
 
-MUTATIONS: how many (10000). FIRST_MUTATION: number of the first (0). A number is the seed of its mutation, so that one
+MUTATIONS: how many (10000). FIRST_MUTATION: number of the first (0). WORKERS: processes (2). A number is the seed of its mutation, so that one
 that failed can be looked at alone.
 """
 
 import collections
 import faulthandler
+import gc
 import multiprocessing
 import os
 import random
@@ -33,6 +34,7 @@ from tests.mutations import mutate
 COUNT, FIRST = int(os.environ.get("MUTATIONS", "10000")), int(os.environ.get("FIRST_MUTATION", "0"))
 SECONDS, MOST_RSS_MB, LOUDEST = 10.0, 1000, 4.0  # seconds of processor time: other programs may take the rest
 PROVED = 4  # every so many of those that are accepted are proved, which costs as much as all the rest
+WORKERS, CHUNK, PIECES = int(os.environ.get("WORKERS", "2")), 20, 10
 FINE = ("refused", "plays", "plays, proved", "plays, but disproved")
 NAMES = ("piano", "morph", "drums", "loops", "sliders", "song")
 
@@ -81,6 +83,7 @@ def one(job):
         signal.setitimer(signal.ITIMER_PROF, 0)
         faulthandler.cancel_dump_traceback_later()
         shutil.rmtree(folder, ignore_errors=True)
+        gc.collect()
     rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return seed, name, how, outcome, time.process_time() - begun, loudest, faulty, rss_mb
 
@@ -104,8 +107,9 @@ def test_mutated_instruments_are_refused_or_play_what_is_sound():
             shutil.copytree(folders()[-1] / name, shelf / name)
         jobs = [(seed, str(shelf)) for seed in range(FIRST, FIRST + COUNT)]
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(2, context, initializer=begin) as pool:
-            for number, result in enumerate(pool.map(one, jobs, chunksize=20), 1):
+        # A worker is replaced now and then: what is measured is one instrument, not hundreds one after another.
+        with ProcessPoolExecutor(WORKERS, context, initializer=begin, max_tasks_per_child=PIECES) as pool:
+            for number, result in enumerate(pool.map(one, jobs, chunksize=CHUNK), 1):
                 _, _, how, outcome, seconds, loudest, silenced, rss = result
                 fine = outcome in FINE
                 outcomes[how, outcome if fine else "FAILED"] += 1
