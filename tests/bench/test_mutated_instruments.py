@@ -2,8 +2,8 @@
 
     nice -n 5 pytest -s --override-ini addopts= tests/bench/test_mutated_instruments.py
 
-MUTATIONS: how many (10000). FIRST_MUTATION: number of the first (0). WORKERS: processes (2). A number is the seed of its mutation, so that one
-that failed can be looked at alone.
+MUTATIONS: how many (10000). FIRST_MUTATION: number of the first (0). WORKERS: processes (2).
+A number is the seed of its mutation, so that one that failed can be looked at alone.
 """
 
 import collections
