@@ -1,8 +1,14 @@
 """The errors that a user can act on. Each one's text is a single clear sentence, ready to be shown."""
 
+from engine.texts import printable
+
 
 class MusicNNError(Exception):
     """Base of everything that this project raises on purpose."""
+
+    def __str__(self) -> str:
+        """The sentence without control characters, which names of files and texts in them may hold."""
+        return printable(super().__str__())
 
 
 class InputFileError(MusicNNError):

@@ -19,13 +19,26 @@ import torch
 from torch import Tensor, nn
 
 from engine.bands import Bands
+from engine.description import SAMPLE_RATE
 from engine.networks.generators import GeneratorConfig, SongConfig, SongNetwork, decoder, encoder
 from engine.spectral import Stft
+from engine.texts import clean_line, is_label, shown
 from engine.voices.continuation import BandBlocks, Continuation, SpectrumBlocks
 from engine.voices.generated import Pad
 from engine.voices.generators import GeneratedPads, LatentSpace, Voicing
 
-MOST_PADS, MOST_WEIGHTS = 128, 100_000_000
+MOST_PADS, MOST_WEIGHTS = 128, 50_000_000
+LONGEST_TITLE = 100
+LONGEST_FRAME, MOST_OVERLAP = (
+    1 << 13,
+    32,
+)  # samples of a frame, and how many frames may lie over each; shipped: 2048, 5.3
+HIGHEST_TOP_DB = 20.0  # of a picture; shipped: -5
+MOST_CELLS = 60_000_000
+"""Frames times bins of all pads' pictures, once for each round of their inversion: all pads are decoded when they are
+loaded. Shipped instruments have up to 11 million, which take one core 1.1 s."""
+LONGEST_SOUND = 60 * SAMPLE_RATE  # samples of a pad
+SHORTEST_BLOCK = 256  # samples of a song's block; shipped: 4096
 
 Description = Mapping[str, Any]
 Tensors = Mapping[str, Tensor]
@@ -67,16 +80,30 @@ def build_pads(data: Description, tensors: Tensors) -> GeneratedPads:
     pads = tuple(_pad(head, centre[row], spread[row]) for row, head in enumerate(heads))
     writes = fill(lambda: decoder(config), "network.decoder.", tensors)
     listens = fill(lambda: encoder(config, outputs), "network.encoder.", tensors) if outputs else None
-    shown = tuple(data["knobs"])
-    return GeneratedPads(
-        config, writes, listens, space, pads, Voicing(**codec["voicing"]), build_bands(codec["bands"]),
-        data["sample_rate"], shown,
+    voicing, bands = _voicing(codec["voicing"]), build_bands(codec["bands"])
+    model = GeneratedPads(
+        config, writes, listens, space, pads, voicing, bands, data["sample_rate"], tuple(data["knobs"])
     )  # fmt: skip
+    bins = 1 if bands is None else bands.stft.bins
+    if len(pads) * config.frames * voicing.parts * bins * (voicing.iterations + 2) > MOST_CELLS:
+        raise ValueError("its sounds take too long to make")
+    if model.samples > LONGEST_SOUND:
+        raise ValueError(f"its sounds are longer than {LONGEST_SOUND // SAMPLE_RATE} seconds")
+    return model
+
+
+def _voicing(data: Any) -> Voicing:
+    voicing = Voicing(**data)
+    if not isinstance(voicing.loop, bool):
+        raise ValueError("'loop' is not true or false")
+    if not all(isinstance(value, int) for value in (voicing.iterations, voicing.parts, voicing.raw_rate)):
+        raise ValueError("iterations, parts or raw_rate is not a whole number")
+    return voicing
 
 
 def _pad(head: Any, centre: np.ndarray, spread: np.ndarray) -> Pad:
     title, choke, beats = head["title"], head["choke"], head["beats"]
-    if not isinstance(title, str) or len(title) > 100 or not title.isprintable():
+    if not is_label(title, LONGEST_TITLE):
         raise ValueError("a pad's title is no short text")
     if (
         not isinstance(choke, int)
@@ -84,7 +111,7 @@ def _pad(head: Any, centre: np.ndarray, spread: np.ndarray) -> Pad:
         or not 0 <= choke <= 128
         or not 0 <= beats <= 64
     ):
-        raise ValueError(f"pad {title!r} has a choke group or a length that there is not")
+        raise ValueError(f"pad {shown(title)} has a choke group or a length that there is not")
     return Pad(title, centre, spread, choke, float(beats))
 
 
@@ -105,9 +132,14 @@ def build_bands(data: Any) -> Bands | None:
         return None
     rest = dict(data)
     length, hop = rest.pop("length"), rest.pop("hop")
-    if not all(isinstance(value, int) for value in (length, hop, rest.get("count"))) or length > 1 << 15:
+    if not all(isinstance(value, int) for value in (length, hop, rest.get("count"))) or length > LONGEST_FRAME:
         raise ValueError("the bands' transform is of no size that there is")
-    return Bands(Stft(length, hop), **rest)
+    if hop * MOST_OVERLAP < length:
+        raise ValueError(f"a hop of {shown(hop)} samples is under 1/{MOST_OVERLAP} of a frame of {length}")
+    bands = Bands(Stft(length, hop), **rest)
+    if bands.top_db > HIGHEST_TOP_DB:
+        raise ValueError(f"a picture's top of {bands.top_db} dB is over {HIGHEST_TOP_DB:g} dB")
+    return bands
 
 
 def half(prefix: str, network: nn.Module) -> dict[str, Tensor]:
@@ -173,6 +205,7 @@ def build_song(data: Description, tensors: Tensors) -> Continuation:
     kind, titles = data["codec"], data["head"]["seeds"]
     if not isinstance(titles, list) or len(titles) > MOST_PADS or not all(isinstance(title, str) for title in titles):
         raise ValueError("'seeds' is not a list of titles")
+    titles = [clean_line(title, LONGEST_TITLE) for title in titles]
     config = SongConfig(**data["network"])
     mean, deviations = numbers(tensors, "basis.mean"), numbers(tensors, "basis.deviations")
     codec: BandBlocks | SpectrumBlocks
@@ -180,11 +213,17 @@ def build_song(data: Description, tensors: Tensors) -> Continuation:
         bands = build_bands(kind["bands"])
         if bands is None:
             raise ValueError("a song of bands names none")
+        if not isinstance(kind["frames"], int):
+            raise ValueError("a block's frames are not a whole number")
         codec = BandBlocks(bands, kind["frames"], mean, numbers(tensors, "basis.rows"), deviations)
     elif kind["type"] == "spectrum":
+        if not isinstance(kind["samples"], int) or not isinstance(kind["overlap"], int):
+            raise ValueError("a block's samples or overlap is not a whole number")
         codec = SpectrumBlocks(kind["samples"], kind["overlap"], mean, deviations)
     else:
-        raise ValueError(f"codec {kind['type']!r} is not one of bands, spectrum")
+        raise ValueError(f"codec {shown(kind['type'])} is not one of bands, spectrum")
+    if codec.samples < SHORTEST_BLOCK:
+        raise ValueError(f"a block of {codec.samples} samples is under {SHORTEST_BLOCK}")
     network = fill(lambda: SongNetwork(config), "network.", tensors)
     assert isinstance(network, SongNetwork)
     beginnings = [numbers(tensors, f"seeds.{number}") for number in range(len(titles))]

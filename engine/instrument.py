@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,12 +22,12 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from engine.bounded import is_regular
 from engine.codec import NnssCodec, Note, ScoreCodec
-from engine.description import FORMAT, JSON_FILE, read_description
+from engine.description import FORMAT, JSON_FILE, WEIGHTS_FILE, read_description
 from engine.errors import InstrumentError
 from engine.generated_file import build_pads, build_song, describe_pads, describe_song, prove_pads, prove_song
 from engine.knobs import HITS, KNOBS, LATENT, LOOPS
@@ -35,6 +36,8 @@ from engine.networks.heads import BinHead, PartialHead
 from engine.networks.spectral import NetworkConfig, SpectralNetwork
 from engine.partials import CarrierTable
 from engine.spectral import Stft
+from engine.tensors import MAX_PROOF_BYTES, check_levels, read_tensors
+from engine.texts import is_label, shown
 from engine.timbres import TimbreSpace
 from engine.units import db_to_gain
 from engine.voices.continuation import Continuation
@@ -46,8 +49,9 @@ from engine.voices.morph import MorphKeys
 
 KeysModel = PartialKeys | BinKeys  # MorphKeys is a PartialKeys
 Model = KeysModel | GeneratedPads | Continuation
-WEIGHTS_FILE, PROOF_FILE, CARD_FILE = "weights.safetensors", "proof.safetensors", "card.md"
-MAX_WEIGHT_BYTES = 400_000_000
+PROOF_FILE, CARD_FILE = "proof.safetensors", "card.md"
+LONGEST_FRAME = 1 << 16  # samples of a codec's frame, oversampled; the original's has 16384
+MOST_LOBES = 1 << 19  # carriers times bins, of which two tables are kept for each key; the piano has an eighth of it
 PROOF_SAMPLES = 8192
 SPACE_NUMBERS, SPACE_WHOLE = ("points", "hz", "level", "phase", "exponents"), ("anchors", "harmonic")
 PROOF_TOLERANCE_DB = -60.0
@@ -115,9 +119,12 @@ def load_instrument(folder: Path | str) -> Instrument:
     """Read, check and build an instrument. Raises InstrumentError, in one sentence."""
     folder = Path(folder)
     data = read_description(folder)
-    tensors = _read_tensors(folder / WEIGHTS_FILE)
+    tensors = read_tensors(folder / WEIGHTS_FILE)
+    check_levels(folder / WEIGHTS_FILE, tensors)
     try:
-        model = _build(data, tensors)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of absurd numbers, which are refused for what comes of them
+            model = _build(data, tensors)
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError, RuntimeError, MemoryError) as error:
         reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error).split("\n")[0]
         raise InstrumentError(f"{folder.name} does not fit together: {reason}") from error
@@ -213,7 +220,9 @@ def prove(instrument: Instrument, folder: Path) -> float:
 
     Raises InstrumentError where the proof is missing, or differs by more than PROOF_TOLERANCE_DB.
     """
-    stored = _read_tensors(folder / PROOF_FILE)
+    stored = read_tensors(folder / PROOF_FILE, MAX_PROOF_BYTES)
+    if (folder / CARD_FILE).exists() and not is_regular(folder / CARD_FILE):
+        raise InstrumentError(f"{folder.name} is damaged: {CARD_FILE} is no regular file")
     worst = -math.inf
     for name, now in _proof_again(instrument, stored).items():
         then = stored.get(name)
@@ -234,26 +243,8 @@ def _proof_again(instrument: Instrument, stored: Mapping[str, Tensor]) -> dict[s
     try:
         written = stored["written"]
         return prove_pads(model, written) if isinstance(model, GeneratedPads) else prove_song(model, written)
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise InstrumentError(f"{instrument.name} has a proof that belongs to another instrument") from error
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file, after a look at its size and shapes."""
-    try:
-        size = path.stat().st_size
-        if size > MAX_WEIGHT_BYTES:
-            raise InstrumentError(f"{path} is over {MAX_WEIGHT_BYTES // 1_000_000} MB, too large for an instrument")
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
-    except FileNotFoundError as error:
-        raise InstrumentError(f"{path.parent.name} is incomplete: {path.name} is missing") from error
-    except (OSError, SafetensorError, ValueError, TypeError, RuntimeError, OverflowError) as error:
-        raise InstrumentError(f"{path} is damaged: it is not a whole safetensors file") from error
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise InstrumentError(f"{path} is damaged: '{name}' holds numbers that are not finite")
-    return tensors
 
 
 def _build(data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Model:
@@ -272,13 +263,17 @@ def _build(data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Model:
         raise ValueError("the weights are another network's")
     network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
     network.eval().requires_grad_(requires_grad=False)
+    if not isinstance(codec["length"], int) or codec["length"] > LONGEST_FRAME:
+        raise ValueError(f"a frame of {shown(codec['length'])} samples is not a whole number up to {LONGEST_FRAME}")
     stft = Stft(codec["length"], codec["hop"], codec.get("window", "hann"))
     if kind == "nnss":
         nnss = NnssCodec(stft, codec["oversampling"], codec["bins"], codec["power"], codec["interpolation"])
         return BinKeys(nnss, network, BinHead(**data["head"]))
     if kind != "score":
-        raise ValueError(f"codec {kind!r} is not one of score, nnss")
+        raise ValueError(f"codec {shown(kind)} is not one of score, nnss")
     score, head = ScoreCodec(stft, data["sample_rate"]), PartialHead(**data["head"])
+    if head.carriers * stft.bins > MOST_LOBES:
+        raise ValueError(f"{head.carriers} carriers of {stft.bins} bins are too many")
     if "timbres" in codec:
         return MorphKeys(score, network, head, _space(codec["timbres"], tensors))
     carriers = CarrierTable(
@@ -289,8 +284,8 @@ def _build(data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Model:
 
 
 def _space(names: Any, tensors: Mapping[str, Tensor]) -> TimbreSpace:
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError("'timbres' is not a list of names")
+    if not isinstance(names, list) or not all(is_label(name) for name in names):
+        raise ValueError("'timbres' is not a list of short names")
     numbers = {name: tensors[f"space.{name}"].double().numpy() for name in SPACE_NUMBERS}
     whole = {name: tensors[f"space.{name}"].long().numpy() for name in SPACE_WHOLE}
     return TimbreSpace(tuple(names), **numbers, **whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -25,8 +26,8 @@ class Knob:
     group: str
 
     def clip(self, value: float) -> float:
-        """The nearest allowed value."""
-        return min(max(value, self.low), self.high)
+        """The nearest allowed value; the default for what is no number."""
+        return self.default if math.isnan(value) else min(max(value, self.low), self.high)
 
     def to_position(self, value: float) -> float:
         """Place of a value on the knob's way, 0-1."""

@@ -329,6 +329,7 @@ class LiveEngine:
             dropped=self._dropped,
             late=self._late + synth.late,
             shed=self._shed,
+            faulty=synth.faulty,
             prepared=synth.prepared,
             pedals=self._monitor.pedals,
             bend=self._monitor.bend,

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from engine.audio.files import AudioWriter
+from engine.errors import InstrumentError
+from engine.guard import faulty_sentence
 from engine.instrument import Instrument
 from engine.midi.events import knob
 from engine.midi.files import Score
@@ -34,8 +36,8 @@ class RenderOptions:
 
 def render_blocks(
     score: Score, instrument: Instrument, options: RenderOptions, receive: Callable[[Samples, float], bool]
-) -> None:
-    """Render a score block by block until it has died away.
+) -> int:
+    """Render a score block by block until it has died away; return how many voices were no sound (`engine.guard`).
 
     `receive` gets (samples, 2) and the share that is done, 0-1; it returns False to stop.
     """
@@ -52,7 +54,8 @@ def render_blocks(
         dropped = min(skip, len(block))
         skip -= dropped
         if not receive(block[dropped:], min(1.0, synth.position / max(1, score.length))):
-            return
+            break
+    return synth.faulty
 
 
 def render_array(score: Score, instrument: Instrument, options: RenderOptions) -> Samples:
@@ -73,28 +76,35 @@ def render_file(
     path: Path | str,
     options: RenderOptions,
     progress: Callable[[float], bool] = lambda done: True,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> bool:
     """Render into a .wav (24 bit) or .flac file; return whether it was finished.
 
     `progress` gets the share that is done and returns False to cancel; a cancelled or failed rendering leaves nothing
-    behind. Raises OutputFileError.
+    behind. `warn` gets a sentence where notes were silenced that are no sound. Raises OutputFileError, and
+    InstrumentError where all of them were.
     """
-    finished = True
+    finished, heard = True, False
     writer = AudioWriter(path, instrument.sample_rate, options.rate)
 
     def receive(block: Samples, done: float) -> bool:
-        nonlocal finished
+        nonlocal finished, heard
         writer.write(block)
+        heard = heard or bool(block.any())
         finished = progress(done)
         return finished
 
     try:
-        render_blocks(score, instrument, options, receive)
+        faulty = render_blocks(score, instrument, options, receive)
+        if faulty and finished and not heard:
+            raise InstrumentError(f"{path} is not written: {faulty_sentence(faulty)}, and nothing else is heard")
     except BaseException:
         writer.abandon()
         raise
     if finished:
         writer.close()
+        if faulty:
+            warn(faulty_sentence(faulty))
     else:
         writer.abandon()
     return finished

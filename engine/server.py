@@ -31,9 +31,10 @@ from engine.audio.recorder import Recorder
 from engine.audio.silent import SilentOutput
 from engine.description import SAMPLE_RATE
 from engine.errors import MidiPortError, MusicNNError, sentence
-from engine.instrument import check_part, prove
+from engine.guard import faulty_sentence
+from engine.instrument import check_part
 from engine.knobs import KNOBS
-from engine.library import DEFAULT, folder_of, open_instrument
+from engine.library import DEFAULT, open_first
 from engine.live import Foresight, LiveEngine, warm_up
 from engine.memory import reserve_memory, rss_mb
 from engine.midi.events import Event, Kind, knob
@@ -56,6 +57,7 @@ RESERVE_MB = 96  # the sound of sixty voices that is made ahead, and kept until 
 GARBAGE = 2000, 50, 1000
 """Objects until the youngest are looked through, and how often that is until those of the next two ages are."""
 NO_DEVICE = "No sound device: you can still play, watch and export. Connect one, and it will be used."
+FAILED = "Something went wrong in the engine; the log says what."
 AWAKE = "The computer was asleep: all notes are off."
 CONTINUED = "The sound engine was stopped for a while: all notes are off."
 
@@ -77,7 +79,8 @@ class Server:
         self._silent: SilentOutput | None = None
         self._midi: MidiInput | None = None
         self._devices: list[Device] = []
-        self._wanted, self._block = "", 256
+        self._wanted, self._block, self._output_asked = "", 256, False
+        self._faulty, self._faulty_said = 0, False  # voices that were no sound; one message for each instrument
         self._port, self._ports, self._connected = AUTO_PORT, [""], ""
         self._last_midi: Event | None = None
         self._rss_mb = rss_mb()
@@ -149,7 +152,7 @@ class Server:
                 self._say(str(error), problem=True)
             except Exception:
                 log.exception("in %s", work.__name__)
-                self._say("Something went wrong in the engine; the log says what.", problem=True)
+                self._say(FAILED, problem=True)
             self._send("busy", "")
 
         self._housekeeping.submit(run)
@@ -161,15 +164,18 @@ class Server:
         self._send("busy", f"loading {name}")
         prepare_thread()
         try:
-            instrument = _proved(name)
-        except MusicNNError as error:
+            instrument = self._ready(name)
+        except Exception as error:
             if self._engine is not None or name == DEFAULT:
                 raise
-            self._say(str(error), problem=True)
-            name, instrument = DEFAULT, _proved(DEFAULT)
-        warm_up(instrument)
+            log.exception("%s cannot be loaded", name)
+            self._say(str(error) if isinstance(error, MusicNNError) else FAILED, problem=True)
+            name, instrument = DEFAULT, self._ready(DEFAULT)
+        self._faulty_said = False
         if self._engine is None:
             self._begin(instrument)
+            if self._output_asked:  # while there was nothing to be heard
+                self._play_through()
         else:
             self._engine.load(instrument)
         assert self._engine is not None
@@ -179,6 +185,14 @@ class Server:
             self._controllers.turned(key, value)
             self._engine.send(knob(0, key, value))
         self._send("instrument", _info(name, instrument))
+
+    def _ready(self, name: str) -> Instrument:
+        """An instrument that sounds as it did when it was made, warmed up."""
+        opened = open_first(name, proved=True)
+        warm_up(opened.instrument)
+        if opened.notice:
+            self._say(opened.notice, problem=True)
+        return opened.instrument
 
     def _load_part(self, channel: int, name: str | None, knobs: Mapping[str, float]) -> None:
         """Give a channel an instrument of its own, or none."""
@@ -190,9 +204,8 @@ class Server:
             return
         self._send("busy", f"loading {name}")
         prepare_thread()
-        instrument = _proved(name)
+        instrument = self._ready(name)
         check_part(channel, instrument)
-        warm_up(instrument)
         self._engine.load_part(channel, instrument)
         for key, value in knobs.items():
             self._engine.turn(key, value, channel)
@@ -231,7 +244,7 @@ class Server:
 
     def _open_output(self, wanted: str, block: int) -> None:
         self._send("busy", "opening the sound device")
-        self._wanted, self._block = wanted, block
+        self._wanted, self._block, self._output_asked = wanted, block, True
         try:
             self._devices = devices()
         except MusicNNError as error:
@@ -433,6 +446,7 @@ class Server:
             self._send_state(engine, output)
             self._tell_controllers()
             self._watch_recorder()
+            self._watch_faulty(engine.snapshot.faulty)
             if now - searched > SEARCH_SECONDS:
                 searched = now
                 if self._searching:
@@ -445,6 +459,14 @@ class Server:
             self._do(self._connect, AUTO_PORT)
         elif midi is not None:
             self._tell_ports()
+
+    def _watch_faulty(self, count: int) -> None:
+        """Say once for each instrument that notes are silenced."""
+        new, self._faulty = count - self._faulty, count
+        if new > 0 and not self._faulty_said:
+            self._faulty_said = True
+            log.warning("%d voices were no sound", new)
+            self._say(faulty_sentence(new), problem=True)
 
     def _send_state(self, engine: LiveEngine, output: AudioOutput | None) -> None:
         meters = output.meters if output is not None else None
@@ -503,10 +525,3 @@ def _info(source: str, instrument: Instrument) -> InstrumentInfo:
         source, instrument.name, instrument.kind, instrument.title, instrument.keys, tuple(instrument.knobs), presets,
         instrument.codec, instrument.pads,
     )  # fmt: skip
-
-
-def _proved(name: str) -> Instrument:
-    """An instrument that sounds as it did when it was made: whatever its numbers are, they are no surprise."""
-    instrument = open_instrument(name)
-    prove(instrument, folder_of(name))
-    return instrument

@@ -11,6 +11,7 @@ import numpy as np
 
 from engine.audio.limiter import LOOKAHEAD, Limiter
 from engine.codec import Heard, Note
+from engine.guard import LOUDEST, is_sound
 from engine.instrument import Instrument
 from engine.knobs import KNOBS, MASTER
 from engine.midi.channel import ALL_SOUND_OFF, ChannelState, Release, Silence, Start
@@ -72,6 +73,7 @@ class Synth:
         self._channels = [ChannelState.of_channel(index, numbers) for index in range(CHANNELS)]
         self._where: dict[int, tuple[int, Part]] = {}  # channel and part of every note that sounds
         self._volume = Ramp(1.0, round(VOLUME_RAMP_SECONDS * self.sample_rate))
+        self._silenced = 0  # blocks of parts, or of all, that were no sound; and voices of parts that are gone
         self._touch_all()
 
     @property
@@ -198,7 +200,11 @@ class Synth:
         self._touch_all()
 
     def render(self, samples: int) -> Samples:
-        """The next samples, (samples, 2)."""
+        """The next samples, (samples, 2): always finite, see `engine.guard`."""
+        with np.errstate(all="ignore"):  # of numbers that are no sound
+            return self._rendered(samples)
+
+    def _rendered(self, samples: int) -> Samples:
         out = np.zeros((2, samples), np.float32)
         done = 0
         while done < samples:
@@ -207,24 +213,41 @@ class Synth:
             mix = self._render_leaving(count)
             for part in self._parts:
                 sound, ended = part.bank.render(count, samples - done)
-                mix += sound * part.gain.next(count)
+                mix += self._guarded(part, sound) * part.gain.next(count)
                 for number in ended:
                     self._forget(number)
             out[:, done : done + count] = mix * self._volume.next(count)
             done += count
             self.position += count
+        if not np.isfinite(np.vdot(out, out)):
+            self._silenced += 1
+            out[:] = 0
         if self._limiter:
             out = self._limiter.process(out)
         return np.ascontiguousarray(out.T)
 
+    def _guarded(self, part: Part, sound: Samples) -> Samples:
+        """What a part has rendered; silence where it is no sound, and its notes end."""
+        if is_sound(sound, LOUDEST / part.instrument.gain):
+            return sound
+        self._silenced += 1
+        for number, (_, playing) in list(self._where.items()):
+            if playing is part:
+                self._silence(number)
+        return np.zeros_like(sound)
+
     def look_ahead(self, *, hurried: bool = False, short: bool = False) -> bool:
         """Compute a piece of every part's future, see `Bank.look_ahead`; return whether there was anything to do."""
-        busy = [part.bank.look_ahead(hurried=hurried, short=short) for part in self._parts]  # none waits for another
+        with np.errstate(all="ignore"):
+            busy = [
+                part.bank.look_ahead(hurried=hurried, short=short) for part in self._parts
+            ]  # none waits for another
         return any(busy)
 
     def prepare_onset(self) -> bool:
         """Compute how a note begins that nobody has played yet; return whether there was anything to do."""
-        return any(part.bank.prepare_onset() for part in self._parts)
+        with np.errstate(all="ignore"):
+            return any(part.bank.prepare_onset() for part in self._parts)
 
     def wait_for_events(self, seconds: float) -> None:
         """Until there may be a new piece of the main part's future to compute, but not longer than so long."""
@@ -251,6 +274,11 @@ class Synth:
         """How many voices go on as they may because what they need is not computed."""
         return sum(part.bank.behind for part in self._parts)
 
+    @property
+    def faulty(self) -> int:
+        """Voices and blocks that were silenced because they were no sound, see `engine.guard`."""
+        return self._silenced + sum(part.bank.faulty for part in (*self._parts, *self._leaving))
+
     def shed(self) -> int:
         """End some notes early that are hardly missed, see `Bank.shed`; return how many."""
         for part in self._parts:
@@ -269,7 +297,10 @@ class Synth:
         """What still sounds of parts that were taken away."""
         mix = np.zeros((2, count), np.float32)
         for part in self._leaving:
-            mix += part.bank.render(count)[0] * part.gain.next(count)
+            mix += self._guarded(part, part.bank.render(count)[0]) * part.gain.next(count)
+        for part in self._leaving:
+            if not part.bank.sounding:
+                self._silenced += part.bank.faulty
         self._leaving = [part for part in self._leaving if part.bank.sounding]
         return mix
 

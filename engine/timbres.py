@@ -50,8 +50,10 @@ class TimbreSpace:
             raise ValueError("a timbre space's reference levels are (timbres, keys, channels, carriers)")
         if self.phase.shape != self.level.shape:
             raise ValueError("a timbre space has one reference phase for each level")
-        if np.any(np.diff(self.anchors) <= 0) or np.any(self.harmonic < 0):
-            raise ValueError("a timbre space's keys ascend, and its harmonic numbers are not negative")
+        if np.any(np.diff(self.anchors) <= 0) or self.anchors[0] < 0 or self.anchors[-1] > 127:
+            raise ValueError("a timbre space's keys do not ascend within 0..127")
+        if np.any(self.harmonic < 0):
+            raise ValueError("a timbre space has a negative harmonic number")
         if self.exponents.shape != (timbres,) or np.any(self.exponents < 0) or np.any(self.exponents > 8):
             raise ValueError("a timbre space has one velocity exponent in 0..8 for each timbre")
         tables = (self.points, self.hz, self.level, self.phase, self.exponents)

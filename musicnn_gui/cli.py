@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import logging
 import sys
@@ -70,6 +71,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status. What goes wrong is said in one sentence."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # titles may hold what the terminal's encoding lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = words[0] if words else ""
     if command.startswith("--") and command not in ("--help", "--version"):
@@ -126,14 +129,13 @@ def _play(arguments: argparse.Namespace) -> int:
 
 def _render(arguments: argparse.Namespace) -> int:
     from engine.knobs import MASTER, parse_settings  # noqa: PLC0415
-    from engine.library import open_instrument  # noqa: PLC0415
     from engine.midi.content import not_followed  # noqa: PLC0415
     from engine.midi.files import read_score  # noqa: PLC0415
     from engine.render import RenderOptions, render_file  # noqa: PLC0415
     from engine.threads import prepare_thread  # noqa: PLC0415
 
     prepare_thread()
-    instrument = open_instrument(arguments.instrument)
+    instrument = _opened(arguments.instrument)
     try:
         knobs = parse_settings(arguments.knob, (*MASTER, *instrument.knobs))
         if arguments.preset is not None:
@@ -147,22 +149,38 @@ def _render(arguments: argparse.Namespace) -> int:
         print(f"musicnn: {arguments.input.name}: {warning}", file=sys.stderr)
     options = RenderOptions(knobs, limiter=not arguments.no_limiter, rate=arguments.rate, parts=parts)
     bar = _Bar(f"{arguments.input.name} -> {arguments.output.name}")
+    warnings: list[str] = []
     try:
-        render_file(score, instrument, arguments.output, options, bar.show)
+        render_file(score, instrument, arguments.output, options, bar.show, warnings.append)
     finally:
         bar.end()
+    for warning in warnings:
+        _warn(warning)
     return 0
+
+
+def _warn(text: str) -> None:
+    print(f"musicnn: {text}", file=sys.stderr)
+
+
+def _opened(name: str) -> Instrument:
+    """An instrument; what is wrong with others of its name is said."""
+    from engine.library import open_first  # noqa: PLC0415
+
+    opened = open_first(name)
+    if opened.notice:
+        _warn(opened.notice)
+    return opened.instrument
 
 
 def _part(text: str) -> tuple[int, tuple[Instrument, dict[str, float]]]:
     """The channel, from 0 on, and the instrument that "CHANNEL=NAME" says."""
     from engine.instrument import check_part  # noqa: PLC0415
-    from engine.library import open_instrument  # noqa: PLC0415
 
     number, _, name = text.partition("=")
     if not name or not number.isdecimal() or not 1 <= int(number) <= 16:
         raise MusicNNError(f"--part needs a channel in 1..16, '=' and an instrument, not {text!r}")
-    channel, instrument = int(number) - 1, open_instrument(name)
+    channel, instrument = int(number) - 1, _opened(name)
     check_part(channel, instrument)
     return channel, (instrument, {})
 
@@ -237,11 +255,12 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from engine.instrument import prove  # noqa: PLC0415
-    from engine.library import folder_of, open_instrument  # noqa: PLC0415
+    from engine.instrument import load_instrument, prove  # noqa: PLC0415
+    from engine.library import folder_of  # noqa: PLC0415
 
-    instrument = open_instrument(arguments.path)
-    error_db = prove(instrument, folder_of(arguments.path))
+    folder = folder_of(arguments.path)  # a broken one of that name, although another would be played
+    instrument = load_instrument(folder)
+    error_db = prove(instrument, folder)
     print(f"{instrument.name} is sound: {instrument.title}, keys {instrument.keys[0]}-{instrument.keys[-1]}, "
           f"proof reproduced to {error_db:.0f} dB")  # fmt: skip
     return 0

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.library import instruments
+from engine.texts import clean_line
 
 if TYPE_CHECKING:
     from engine.reports import InstrumentInfo
+
+DESCRIPTION = 300  # characters of a description that are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ def listed(favourites: Iterable[object], loaded: InstrumentInfo | None) -> list[
     entries = [
         InstrumentEntry(
             entry.name, entry.description["title"], entry.description["kind"],
-            str(entry.description["metadata"].get("description", "")), entry.name in marked,
+            clean_line(str(entry.description["metadata"].get("description", "")), DESCRIPTION), entry.name in marked,
         )
         for entry in instruments()
         if entry.description is not None

@@ -15,8 +15,10 @@ from typing import Any
 
 import platformdirs
 
+from engine.bounded import TooLargeError, parse_json, read_bounded
 from engine.errors import InputFileError, OutputFileError
 from engine.knobs import KNOBS, MASTER
+from engine.texts import clean_line, clean_text
 
 FORMAT = 1
 SUFFIX = ".json"
@@ -68,15 +70,15 @@ def user_presets(instrument: str) -> tuple[list[Preset], list[str]]:
 def read_preset(path: Path) -> Preset:
     """Read a file. Knobs that this MusicNN does not know are left out. Raises InputFileError, in one sentence."""
     try:
-        if not path.is_file():
-            raise InputFileError(f"there is no file {path}")
-        if path.stat().st_size > MAX_BYTES:
-            raise InputFileError(f"{path.name} is over {MAX_BYTES // 1000} kB: it is no preset")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(read_bounded(path, MAX_BYTES))
+    except FileNotFoundError as error:
+        raise InputFileError(f"there is no file {path}") from error
+    except TooLargeError as error:
+        raise InputFileError(f"{path.name} is over {MAX_BYTES // 1000} kB: it is no preset") from error
     except OSError as error:
         raise InputFileError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputFileError(f"{path.name} is no preset: it is not JSON") from error
+    except ValueError as error:
+        raise InputFileError(f"{path.name} is no preset: it is not JSON that can be used") from error
     return _checked(data, path)
 
 
@@ -85,8 +87,8 @@ def save_preset(preset: Preset) -> Preset:
     folder = presets_folder() / _file_name(preset.instrument)
     path = folder / f"{_file_name(preset.title)}{SUFFIX}"
     data = {
-        "format": FORMAT, "instrument": preset.instrument, "title": preset.title, "author": preset.author,
-        "comment": preset.comment, "knobs": dict(preset.knobs),
+        "format": FORMAT, "instrument": preset.instrument, "title": preset.title, "author": clean_line(preset.author),
+        "comment": clean_text(preset.comment, MAX_TEXT), "knobs": dict(preset.knobs),
     }  # fmt: skip
     part = path.with_suffix(".part")
     try:
@@ -110,13 +112,14 @@ def delete_preset(preset: Preset) -> None:
 
 def clean_title(text: str) -> str:
     """One line without control characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:80]
+    return clean_line(text)
 
 
 def _checked(data: Any, path: Path) -> Preset:
     if not isinstance(data, dict) or not isinstance(data.get("knobs"), dict):
         raise InputFileError(f"{path.name} is no preset: it holds no knobs")
-    if not isinstance(data.get("format"), int) or data["format"] > FORMAT:
+    form = data.get("format")
+    if not isinstance(form, int) or isinstance(form, bool) or not 1 <= form <= FORMAT:
         raise InputFileError(f"{path.name} was made for a newer MusicNN, or is no preset")
     title, author = (clean_title(_text(data, name, path)) for name in ("title", "author"))
     comment, instrument = (_text(data, name, path) for name in ("comment", "instrument"))
@@ -133,7 +136,7 @@ def _text(data: Mapping[str, Any], name: str, path: Path) -> str:
     value = data.get(name, "")
     if not isinstance(value, str):
         raise InputFileError(f"{path.name} is damaged: its {name} is no text")
-    return value.encode("utf-8", "ignore").decode()  # JSON may hold halves of characters
+    return clean_text(value)
 
 
 def _value(name: str, value: object, path: Path) -> float:

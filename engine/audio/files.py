@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from engine.bounded import is_regular
 from engine.errors import InputFileError, OutputFileError
 from engine.spectral import Samples
 
@@ -21,6 +22,8 @@ SUBTYPE = "PCM_24"
 LEAST_FREE_BYTES = 1_000_000
 RATES = range(8_000, 192_001)
 LONGEST_SECONDS = 120.0  # that are read of a file
+HIGHEST_RATE = 768_000  # of a file that is read; above that of any that is written, less than LONGEST_SECONDS is read
+BLOCK = 1 << 16  # samples that are read at a time
 
 
 def read_audio(path: Path | str, sample_rate: int) -> Samples:
@@ -30,18 +33,34 @@ def read_audio(path: Path | str, sample_rate: int) -> Samples:
     missing, no sound file, broken, empty or silent.
     """
     path = Path(path)
+    if not is_regular(path):  # opening a FIFO would wait for its writer
+        reason = "it is no regular file" if os.path.lexists(path) else "there is no such file"
+        raise InputFileError(f"{path.name} cannot be heard: {reason}")
     try:
         with soundfile.SoundFile(path) as file:
             rate = file.samplerate
-            sound = file.read(round(LONGEST_SECONDS * rate), dtype="float32", always_2d=True)
+            sound = _beginning(file)
     except (OSError, soundfile.LibsndfileError, RuntimeError, ValueError, MemoryError) as error:
-        reason = "there is no such file" if not path.is_file() else "it is no sound file, or it is broken"
-        raise InputFileError(f"{path.name} cannot be heard: {reason}") from error
+        raise InputFileError(f"{path.name} cannot be heard: it is no sound file, or it is broken") from error
     if not len(sound) or not np.isfinite(sound).all() or not sound.any():
         raise InputFileError(f"{path.name} cannot be heard: there is no sound in it")
     if rate != sample_rate:
         sound = soxr.resample(sound, rate, sample_rate)
     return np.ascontiguousarray(sound[:, [0, min(1, sound.shape[1] - 1)]].T, np.float32)
+
+
+def _beginning(file: soundfile.SoundFile) -> Samples:
+    """The first samples (samples, up to 2), block by block: a header may promise more than there is memory for."""
+    if not 0 < file.samplerate <= HIGHEST_RATE:
+        raise ValueError(f"a rate of {file.samplerate} Hz is none")
+    left, blocks = round(LONGEST_SECONDS * min(file.samplerate, RATES[-1])), []
+    while left > 0:
+        block = file.read(min(left, BLOCK), dtype="float32", always_2d=True)
+        if not len(block):
+            break
+        blocks.append(block[:, :2].copy())
+        left -= len(block)
+    return np.concatenate(blocks) if blocks else np.zeros((0, 2), np.float32)
 
 
 class AudioWriter:

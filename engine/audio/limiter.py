@@ -35,10 +35,13 @@ class Limiter:
         """Smallest gain in the last block, 1 where nothing was limited."""
 
     def process(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take (2, samples); return as many, delayed."""
+        """Take (2, samples); return as many, delayed. A block with numbers that are not finite is taken for silence:
+        they would stay in the gain."""
         samples = block.shape[1]
         if not samples:
             return block
+        if not np.isfinite(np.vdot(block, block)):
+            block = np.zeros_like(block)
         peak = np.abs(block).max(axis=0)
         needed = np.concatenate([self._needed, np.minimum(1.0, self._ceiling / np.maximum(peak, 1e-9))])
         signal = np.concatenate([self._delayed, block], axis=1)

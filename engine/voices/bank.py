@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Protocol, cast
 
 from engine.codec import Heard
+from engine.guard import LOUDEST
 from engine.spectral import Samples
 from engine.voices.generated import PadsModel, SongModel
 from engine.voices.keys import KeysBank
@@ -30,6 +31,10 @@ class Bank(Protocol):
     @property
     def late(self) -> int:
         """How often something was heard later, or otherwise, than it should because it was not ready."""
+
+    @property
+    def faulty(self) -> int:
+        """How many voices were ended because what they wrote was no sound, see `engine.guard`."""
 
     @property
     def prepared(self) -> float:
@@ -89,4 +94,6 @@ def new_bank(instrument: Instrument, polyphony: int, *, live: bool) -> Bank:
             return PadsBank(cast(PadsModel, instrument.model), instrument.keys, polyphony, live=live)
         case "song":
             return SongBank(cast(SongModel, instrument.model), instrument.keys, live=live)
-    return KeysBank(cast(KeysModel, instrument.model), instrument.keys, polyphony, live=live)
+    bank = KeysBank(cast(KeysModel, instrument.model), instrument.keys, polyphony, live=live)
+    bank.loudest = LOUDEST / instrument.gain
+    return bank

@@ -229,6 +229,8 @@ class Continuation:
 
     def next(self, state: SongState, temperature: float, rng: np.random.Generator) -> tuple[Samples, SongState]:
         """The next samples (2, block) and the state after them; see `SongModel`."""
+        if not bool(torch.isfinite(state.said).all()):  # what is drawn from it would be no block
+            return np.full((2, self.block), np.nan, np.float32), state
         block = self.drawn(state.said, temperature, rng)
         mono, sounding = self.codec.sound(state.sounding, block[None], rng)
         with torch.inference_mode():

@@ -36,6 +36,7 @@ from dataclasses import replace
 import numpy as np
 
 from engine.codec import Heard, Note
+from engine.guard import is_sound
 from engine.spectral import Samples
 from engine.voices.ahead import LONGEST_WAIT, TOGETHER, LookingAhead
 from engine.voices.models import Touch
@@ -194,19 +195,18 @@ class KeysBank(LookingAhead):
             self._go_on(voice, needed)
             ready = min(ready, self._sounding_for(voice), most if voice.fade is None else voice.fade)
         self._eager = min(MOST_MIXED, 2 * max(self._eager, samples))
-        self._mix = np.zeros((2, max(samples, min(ready, self._eager))), np.float32)
-        count = self._mix.shape[1]
-        fading = dict[tuple[int, bool, float], list[Voice]]()
-        for voice in self._voices:
-            if voice.fade is None:
-                voice.add_to(self._mix)
-            else:
-                fading.setdefault((voice.fade, voice.damped, voice.fading), []).append(voice)
-        for voices in fading.values():  # a pedal lets go of many at once
-            mix = np.zeros((2, count), np.float32)
-            for voice in voices:
-                voice.add_to(mix)
-            self._mix += mix * fade_out(voices[0], count)
+        count = max(samples, min(ready, self._eager))
+        self._mix = _mixed(self._voices, count)
+        if not is_sound(self._mix, self.loudest):
+            self._mix = _mixed(self._sound_voices(count), count)
+
+    def _sound_voices(self, count: int) -> list[Voice]:
+        """End the voices whose next samples are no sound; return the others."""
+        faulty = [voice for voice in self._voices if not is_sound(voice.sound(count), self.loudest)]
+        for voice in faulty or self._voices:  # none alone, but all of them together
+            voice.fade = 0
+        self.faulty += len(faulty or self._voices)
+        return [voice for voice in self._voices if voice.fade != 0]
 
     def _happened(self) -> None:
         """What has been mixed ahead is worthless."""
@@ -365,3 +365,20 @@ class KeysBank(LookingAhead):
             return False
         ahead = [window.level for window in voice.windows if window.end > needed - 4]
         return bool(ahead) and max(ahead) < SILENT
+
+
+def _mixed(voices: Sequence[Voice], count: int) -> Samples:
+    """The next samples (2, count) of voices."""
+    mix = np.zeros((2, count), np.float32)
+    fading = dict[tuple[int | None, bool, float], list[Voice]]()
+    for voice in voices:
+        if voice.fade is None:
+            voice.add_to(mix)
+        else:
+            fading.setdefault((voice.fade, voice.damped, voice.fading), []).append(voice)
+    for group in fading.values():  # a pedal lets go of many at once
+        part = np.zeros((2, count), np.float32)
+        for voice in group:
+            voice.add_to(part)
+        mix += part * fade_out(group[0], count)
+    return mix

@@ -79,6 +79,8 @@ class PadsBank:
         """Channels on which the keys are General MIDI's."""
         self.selected = 0
         """The pad that was hit last."""
+        self.faulty = 0
+        """Hits that were not played because what the model wrote for them was no sound."""
 
     @property
     def sounding(self) -> int:
@@ -112,9 +114,13 @@ class PadsBank:
         for voice in self._voices:
             if choke and self._pads[voice.pad].choke == choke:
                 voice.stop(FADE)
+        sound = self._sounds.hit(pad)
+        if sound.faulty:
+            self.faulty += 1
+            return [number]
         stolen = self._make_room()
         voice = _Voice(
-            number, channel, pad, self._sounds.hit(pad), (velocity / 127) ** 2, semitones,
+            number, channel, pad, sound, (velocity / 127) ** 2, semitones,
             Ramp(touch.left, GAIN_SAMPLES), Ramp(touch.right, GAIN_SAMPLES), touch.knob("attack") * SAMPLE_RATE / 1000,
         )  # fmt: skip
         if voice.sound.bpm:
@@ -241,6 +247,9 @@ class PadsBank:
         """What a loop goes on with: sliders that have been moved are heard from its next pass on."""
         if voice.sound.setting != self._sounds.setting:
             voice.sound = self._sounds.now(voice.pad)
+            if voice.sound.faulty:
+                self.faulty += 1
+                voice.stop(FADE)
         return voice.sound.loop
 
     def _touch_of(self, channel: int) -> Touch:

@@ -20,6 +20,7 @@ import numpy as np
 
 from engine.codec import Heard
 from engine.description import SAMPLE_RATE
+from engine.guard import is_sound
 from engine.knobs import KNOBS
 from engine.ramp import Ramp
 from engine.spectral import Samples
@@ -51,6 +52,7 @@ class _Take:
     blocks: list[Samples] = field(default_factory=list)
     heard: int = 0
     busy: bool = False  # another thread writes its next block
+    faulty: bool = False  # what the model wrote is no sound, see `engine.guard`: it ends here
 
     def __post_init__(self) -> None:
         self.temperature = self.asked[0]
@@ -104,6 +106,8 @@ class SongBank:
         self._lock = threading.Lock()
         self.late = 0
         """How often the song paused because its next block was not written."""
+        self.faulty = 0
+        """Songs that were ended because what the model wrote was no sound."""
         while live and self._begins and self._onset(0).asked:
             self._write(self._onset(0))
 
@@ -141,6 +145,9 @@ class SongBank:
         touch = self._touch_of(channel)
         with self._lock:
             take = self._left = self._take_of(key)
+        if take.faulty:
+            self.faulty += 1
+            return [number]
         left, right = Ramp(touch.left, GAIN_SAMPLES), Ramp(touch.right, GAIN_SAMPLES)
         voice = _Voice(number, channel, take, velocity / 127, left, right)
         stolen = [other.number for other in self._voices]
@@ -228,7 +235,7 @@ class SongBank:
         place = key - self._first
         if 0 <= place < len(self._begins):
             self._seed = place
-        elif self._left is not None:
+        elif self._left is not None and not self._left.faulty:
             return self._left
         take = self._onset(self._seed)
         del self._onsets[self._seed]
@@ -246,18 +253,23 @@ class SongBank:
         """Takes with blocks to be written, the most urgent first."""
         playing = sorted((voice.take for voice in self._voices), key=lambda take: take.ready)
         seeds = sorted(range(len(self._begins)), key=lambda seed: seed != self._seed)
-        return [take for take in (*playing, *(self._onset(seed) for seed in seeds)) if take.asked]
+        takes = (*playing, *(self._onset(seed) for seed in seeds))
+        return [take for take in takes if take.asked and not take.faulty]
 
     def _write(self, take: _Take) -> None:
         """The next block of a take. Called without the lock."""
-        state = take.state if take.written else self._begun(take.seed)
-        chance = np.random.default_rng((take.seed, take.begun, take.written))
-        block, state = self._model.next(state, take.asked[0], chance)
-        block = np.clip(np.nan_to_num(np.asarray(block, np.float32), posinf=0, neginf=0), -LOUDEST, LOUDEST)
+        with np.errstate(all="ignore"):  # of numbers that are no sound
+            state = take.state if take.written else self._begun(take.seed)
+            chance = np.random.default_rng((take.seed, take.begun, take.written))
+            written, state = self._model.next(state, take.asked[0], chance)
+            block = np.asarray(written, np.float32)
         with self._lock:
-            take.state = state
-            take.blocks = [*take.blocks, block]
-            take.asked = take.asked[1:]
+            if is_sound(block):
+                take.state = state
+                take.blocks = [*take.blocks, np.clip(block, -LOUDEST, LOUDEST)]
+            else:
+                take.faulty = True
+            take.asked = [] if take.faulty else take.asked[1:]
             take.written += 1
 
     def _begun(self, seed: int) -> Any:
@@ -271,9 +283,12 @@ class SongBank:
     def _play(self, voice: _Voice, mix: Samples) -> int:
         """Add the next samples of a voice to the beginning of a mix (2, n); return how many."""
         take = voice.take
+        if take.faulty and not voice.ending and take.ready <= FADE:  # what was written before it is played
+            self.faulty += 1
+            voice.stop(FADE)
         if voice.ending:  # what is not heard is heard when the song goes on
             mix = mix[:, : voice.end.left]
-        while not self._live and take.ready <= FADE:
+        while not self._live and take.ready <= FADE and not take.faulty:
             self._write(take)
         with self._lock:
             ready, block = take.ready, take.blocks[0] if take.blocks else None

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.description import SAMPLE_RATE
+from engine.guard import is_sound
 from engine.knobs import KNOBS, SLIDERS
 from engine.spectral import Samples
 from engine.stretch import Loop, onsets
@@ -41,6 +42,7 @@ class Sound:
     loop: Loop
     bpm: float
     setting: Setting
+    faulty: bool = False  # what the model wrote is no sound, see `engine.guard`: it is silent
 
 
 _Wanted = tuple[int, int, Setting]
@@ -128,9 +130,12 @@ class Sounds:
     def _make(self, wanted: _Wanted) -> Sound:
         pad, hit, setting = wanted
         what = self._model.pads[pad]
-        loop = _tidied(self._model.sound(_latent(what, pad, hit, setting), hit), what)
+        with np.errstate(all="ignore"):  # of numbers that are no sound
+            written = np.asarray(self._model.sound(_latent(what, pad, hit, setting), hit), np.float32)
+        faulty = not is_sound(written)
+        loop = _tidied(np.zeros_like(written) if faulty else written, what)
         length = loop.sound.shape[1]
-        return Sound(loop, 60 * SAMPLE_RATE * what.beats / length if length else 0.0, setting)
+        return Sound(loop, 60 * SAMPLE_RATE * what.beats / length if length else 0.0, setting, faulty)
 
     def _keep(self, wanted: _Wanted, sound: Sound) -> Sound:
         with self._lock:
@@ -157,8 +162,8 @@ def _latent(pad: Pad, index: int, hit: int, setting: Setting) -> Latent:
 
 
 def _tidied(sound: Samples, pad: Pad) -> Loop:
-    """Finite, not absurdly loud, and with an end that is no step."""
-    sound = np.clip(np.nan_to_num(np.asarray(sound, np.float32), posinf=0, neginf=0), -LOUDEST, LOUDEST)
+    """Not absurdly loud, and with an end that is no step."""
+    sound = np.clip(sound, -LOUDEST, LOUDEST)
     if pad.beats:
         return Loop(sound, onsets(sound, SAMPLE_RATE))
     fade = min(END_FADE, sound.shape[1])

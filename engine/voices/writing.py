@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from engine.codec import Note
+from engine.guard import LOUDEST
 from engine.networks.playing import CHUNK, LONG, PlayingNetwork
 from engine.voices.models import UNTOUCHED, Frames, KeysModel, Touch
 from engine.voices.prepared import Prepared, heard_velocity
@@ -90,6 +91,10 @@ class Writing:
         self._patient = not live  # is there time to wait for what another thread computes?
         self.late = 0
         """Changes and notes that were put off, and windows that were guessed, because they were not ready."""
+        self.loudest = LOUDEST
+        """Amplitude beyond which a voice is ended, see `engine.guard`; the instrument's gain comes after it."""
+        self.faulty = 0
+        """Voices that were ended because what they wrote was no sound."""
         self._onsets_busy: set[HeardNote] = set()
 
     @property
