@@ -77,10 +77,11 @@ def render_file(
     """Render into a .wav (24 bit) or .flac file; return whether it was finished.
 
     `progress` gets the share that is done and returns False to cancel; a cancelled or failed rendering leaves nothing
-    behind. Raises OutputFileError.
+    behind. Raises OutputFileError; for what the disk has no room for, before anything is rendered.
     """
     finished = True
-    writer = AudioWriter(path, instrument.sample_rate, options.rate)
+    tail = round(LONGEST_TAIL_SECONDS * instrument.sample_rate) + 2 * BLOCK
+    writer = AudioWriter(path, instrument.sample_rate, options.rate, frames=score.length, tail=tail)
 
     def receive(block: Samples, done: float) -> bool:
         nonlocal finished

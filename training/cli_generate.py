@@ -14,6 +14,7 @@ import torch
 from engine.errors import MusicNNError
 from engine.instrument import CARD_FILE
 from engine.library import folder_of, open_instrument
+from engine.outputs import write_whole
 from training.card import PICTURE, draw_pair, write_card
 from training.fit import choose_precision
 from training.material import KINDS, make_material
@@ -37,7 +38,7 @@ def add_generators(recipes: Any, train: Callable[[argparse.Namespace], int]) -> 
     """Add the recipes that learn from a folder of audio, and the one that makes such a folder."""
     for name, text in DESCRIPTIONS.items():
         parser = recipes.add_parser(name, help=text[0].lower() + text[1:].rstrip("."), description=text)
-        parser.add_argument("folder", type=Path, metavar="FOLDER", help="of mp3, wav, flac or ogg files")
+        parser.add_argument("folder", type=Path, metavar="FOLDER", help="of wav, aiff, flac, mp3 or ogg files")
         add_common(parser, name)
         parser.add_argument("--preset", choices=("default", "seed"), default="default",
                             help="seed takes the original document's settings")  # fmt: skip
@@ -129,9 +130,7 @@ def evaluate_on_folder(arguments: argparse.Namespace) -> int:
         try:
             made, data = examples(instrument, corpus, say)
             draw_pair(made, data, folder / PICTURE, instrument.sample_rate, instrument.title)
-            (folder / CARD_FILE).write_text(
-                write_card(instrument.title, instrument.metadata, [result]), encoding="utf-8"
-            )
+            write_whole(folder / CARD_FILE, write_card(instrument.title, instrument.metadata, [result]))
         except OSError as error:
             raise MusicNNError(f"{folder} cannot be written: {reason_of(error)}") from error
     if arguments.json:

@@ -2,56 +2,92 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import soundfile
 import soxr
 
 from engine.errors import InputFileError, OutputFileError
+from engine.outputs import OutputFile
 from engine.spectral import Samples
 
 SUFFIXES = {".wav": "WAV", ".flac": "FLAC"}
-READABLE = (".wav", ".flac", ".mp3", ".ogg")
+READABLE = (".wav", ".flac", ".mp3", ".ogg", ".wave", ".aiff", ".aif", ".aifc", ".oga", ".opus", ".w64", ".caf", ".au")
 SUBTYPE = "PCM_24"
+FRAME_BYTES = 6  # of 24-bit stereo
+WAV_MOST_BYTES = 2**32 - 4096  # of samples: the sizes in a WAV file have 32 bits; above this, RF64 is written
 LEAST_FREE_BYTES = 1_000_000
+CLEAR = (errno.EISDIR, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG)  # errors whose text says enough
 RATES = range(8_000, 192_001)
 LONGEST_SECONDS = 120.0  # that are read of a file
 
 
+def sound_name(path: Path) -> Any:
+    """A path as soundfile takes it: names that are not UTF-8 as bytes, which its type hints leave out."""
+    return str(path) if sys.platform == "win32" else os.fsencode(path)
+
+
 def read_audio(path: Path | str, sample_rate: int) -> Samples:
-    """The first LONGEST_SECONDS of a sound file (wav, flac, ogg, mp3 ...) as (2, samples) at a rate.
+    """The first LONGEST_SECONDS of a sound file (wav, flac, ogg, mp3, aiff ...) as (2, samples) at a rate.
 
     Mono is put on both sides; of more than two channels the first two are taken. Raises InputFileError for what is
     missing, no sound file, broken, empty or silent.
     """
     path = Path(path)
+    problem = not_a_file(path)
+    if problem:
+        raise InputFileError(f"{path.name} cannot be heard: {problem}")
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(sound_name(path)) as file:
             rate = file.samplerate
             sound = file.read(round(LONGEST_SECONDS * rate), dtype="float32", always_2d=True)
+        sound = np.ascontiguousarray(sound[:, [0, min(1, sound.shape[1] - 1)]])
+        if len(sound) and rate != sample_rate:
+            sound = soxr.resample(sound, rate, sample_rate)
     except (OSError, soundfile.LibsndfileError, RuntimeError, ValueError, MemoryError) as error:
-        reason = "there is no such file" if not path.is_file() else "it is no sound file, or it is broken"
+        reason = "it is no sound file, or it is broken"
+        if not os.access(path, os.R_OK):
+            reason = "you have no right to read it"
         raise InputFileError(f"{path.name} cannot be heard: {reason}") from error
-    if not len(sound) or not np.isfinite(sound).all() or not sound.any():
+    if not np.isfinite(sound).all():
+        raise InputFileError(f"{path.name} cannot be heard: it holds numbers that are not finite")
+    if not len(sound) or not sound.any():
         raise InputFileError(f"{path.name} cannot be heard: there is no sound in it")
-    if rate != sample_rate:
-        sound = soxr.resample(sound, rate, sample_rate)
-    return np.ascontiguousarray(sound[:, [0, min(1, sound.shape[1] - 1)]].T, np.float32)
+    return np.ascontiguousarray(sound.T, np.float32)
+
+
+def not_a_file(path: Path) -> str:
+    """Why a path is no file to read from, or nothing. A pipe or a device would be waited for."""
+    try:
+        if path.is_file():
+            return ""
+        if path.is_dir():
+            return "it is a folder"
+        return "it is a pipe or a device" if path.exists() else "there is no such file"
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or "its name cannot be a file's"
 
 
 class AudioWriter:
-    """Writes stereo blocks to a file beside the wanted one and moves it there at the end.
+    """Writes stereo blocks to a part file and puts it in place at the end.
 
     A context manager: leaving it by an exception removes what was written. Raises OutputFileError for a name that is
-    neither .wav nor .flac, a folder that cannot be written, or a full disk.
+    neither .wav nor .flac, a file that cannot be replaced, a folder that cannot be written, or a full disk.
+
+    `frames`, at the source's rate, are sure to come, `tail` ones may follow. They choose RF64 where a WAV would be too
+    large, and are refused at once where the disk has no room for the samples (FLAC's size is not known before).
     """
 
-    def __init__(self, path: Path | str, source_rate: int, rate: int | None = None) -> None:
+    def __init__(
+        self, path: Path | str, source_rate: int, rate: int | None = None, *, frames: int = 0, tail: int = 0
+    ) -> None:
         self.path = Path(path)
         self.rate = source_rate if rate is None else rate
         form = SUFFIXES.get(self.path.suffix.lower())
@@ -59,17 +95,28 @@ class AudioWriter:
             raise OutputFileError(f"{self.path.name} cannot be written: its name must end in .wav or .flac")
         if self.rate not in RATES:
             raise OutputFileError(f"a file cannot have {self.rate} Hz: the rate is in {RATES[0]}..{RATES[-1]}")
-        self._frames = 0
-        self._part = self.path.with_name(f".{self.path.name}.part")
+        frame_bytes = FRAME_BYTES * self.rate / source_rate
+        if form == "WAV" and (frames + tail) * frame_bytes > WAV_MOST_BYTES:
+            form = "RF64"
+        self._form, self._frames = form, 0
         self._resampler = None
         if self.rate != source_rate:
             self._resampler = soxr.ResampleStream(source_rate, self.rate, 2, dtype="float32", quality="VHQ")
         try:
-            if self.path.is_dir():
-                raise IsADirectoryError(21, "it is a folder")
-            self._file = soundfile.SoundFile(self._part, "w", self.rate, 2, SUBTYPE, format=form)
-        except (OSError, soundfile.LibsndfileError) as error:
+            self._output = OutputFile(self.path)
+        except OSError as error:
             raise self._failed(error) from error
+        try:
+            if form != "FLAC":
+                self._check_room(round(frames * frame_bytes))
+            part = sound_name(self._output.part)
+            self._file = soundfile.SoundFile(part, "w", self.rate, 2, SUBTYPE, format=form)
+        except (OSError, soundfile.LibsndfileError) as error:
+            self._output.discard()
+            raise self._failed(error) from error
+        except BaseException:
+            self._output.discard()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -101,30 +148,55 @@ class AudioWriter:
                 self._append(np.zeros((1, 2), np.float32))  # a FLAC file without sound could not be read
             self._file.close()
             # libsndfile does not tell where there was no room for the last block of a FLAC file.
-            if soundfile.info(self._part).frames != self._frames:
+            if soundfile.info(sound_name(self._output.part)).frames != self._frames:
                 raise OSError("there was no room for its end")
-            self._part.replace(self.path)
+            self._output.commit(durable=True)
         except (OSError, soundfile.LibsndfileError) as error:
             self.abandon()
             raise self._failed(error) from error
-
-    def _append(self, block: Samples) -> None:
-        self._file.write(block)
-        self._frames += len(block)
+        except BaseException:
+            self.abandon()
+            raise
 
     def abandon(self) -> None:
         """Remove what was written."""
         if not self._file.closed:
             self._file.close()
-        self._part.unlink(missing_ok=True)
+        self._output.discard()
+
+    def _append(self, block: Samples) -> None:
+        if self._form == "WAV" and (self._frames + len(block)) * FRAME_BYTES > WAV_MOST_BYTES:
+            raise OSError(errno.EFBIG, "a WAV file ends at 4 GiB, and it was not known that it would be longer")
+        self._file.write(block)
+        self._frames += len(block)
+
+    def _check_room(self, size: int) -> None:
+        """Raise OSError where the samples cannot fit."""
+        free = shutil.disk_usage(self._output.part.parent).free
+        if size > free:
+            raise OSError(errno.EDQUOT, f"it would be {_amount(size)} long, and the disk has room for {_amount(free)}")
+        if size > WAV_MOST_BYTES:  # some file systems take no file as large
+            try:
+                os.truncate(self._output.part, size)
+                os.truncate(self._output.part, 0)
+            except OSError as error:
+                raise OSError(error.errno, f"it would be {_amount(size)} long, too long for a file there") from error
 
     def _failed(self, error: Exception) -> OutputFileError:
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
-        folder = self.path.parent
+        if reason == "System error":  # libsndfile's word for every failed write
+            reason = "the disk or a quota is full"
+        folder = Path(os.path.realpath(self.path)).parent
         if not folder.is_dir():
             reason = f"there is no folder {folder}"
+        elif isinstance(error, OSError) and error.errno in CLEAR:
+            pass
         elif not os.access(folder, os.W_OK):
             reason = f"the folder {folder} is write-protected"
         elif shutil.disk_usage(folder).free < LEAST_FREE_BYTES:
             reason = "the disk is full"
         return OutputFileError(f"{self.path} cannot be written: {reason}")
+
+
+def _amount(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
