@@ -31,6 +31,7 @@ MODEL_HELP = {
     "loops": "vae or gan on spectrograms, raw on samples, beat by beat (default vae)",
     "oneshots": "gan on spectrograms, lstm-gan on cepstra (default gan)",
 }
+FEW_SOUNDS, SHORT_SECONDS = 50, 60.0  # below which the user is told, before the fitting
 ADVERSARY_BETAS = (0.5, 0.99)
 
 
@@ -87,7 +88,10 @@ def _prepare_pads(arguments: argparse.Namespace, device: torch.device) -> Job:
         data = bar_data(corpus, bands, config.frames, say)
     else:
         data = hit_data(corpus, bands, config.frames)
-    say(f"{len(data.whole)} sounds of {len(data.titles)} kinds, {len(data.held_out)} of them held out")
+    count, held = len(data.whole), len(data.held_out)
+    say(f"{count} sounds of {len(data.titles)} kinds, {held if held < count else 'none'} of them held out")
+    if count < FEW_SOUNDS:
+        say(f"{count} sounds are few: what is made will hardly differ from them; a hundred or more are better")
     source = {"model": model, "preset": arguments.preset, "data": settings(corpus)}
     return Job(
         GenerateTask(config, data, loudest, device), DESCRIPTIONS[arguments.recipe], config.to_json(),
@@ -106,6 +110,8 @@ def _prepare_song(arguments: argparse.Namespace, device: torch.device) -> Job:
     for line in corpus.statistics():
         say(line)
     data = song_data(corpus, config, say)
+    if corpus.seconds < SHORT_SECONDS:
+        say(f"{corpus.length} is short: what is made will hardly differ from it; ten minutes or more are better")
     source = {"preset": arguments.preset, "data": settings(corpus)}
     return Job(
         SongTask(config, data, device), DESCRIPTIONS["song"], config.to_json(), config.learning_rate, source, source,

@@ -81,11 +81,16 @@ class Corpus:
         """Length of all of it."""
         return sum(item.seconds for item in self.items)
 
+    @property
+    def length(self) -> str:
+        """The same in words."""
+        return f"{self.seconds / 60:.1f} minutes" if self.seconds >= 60 else f"{self.seconds:.1f} seconds"
+
     def statistics(self) -> Iterator[str]:
         """What there is, in lines for the user."""
         lengths = np.array([item.seconds for item in self.items])
         levels = np.array([10 * np.log10(item.power + 1e-20) for item in self.items])
-        yield f"{len(self.items)} files, {self.seconds / 60:.1f} minutes, {len(self.skipped)} skipped"
+        yield f"{_files(len(self.items))}, {self.length}, {len(self.skipped)} skipped"
         for name, values, unit in (("lengths", lengths, "s"), ("levels", levels, "dB")):
             least, median, most = values.min(), np.median(values), values.max()
             yield f"{name} from {least:.2f} over {median:.2f} (median) to {most:.2f} {unit}"

@@ -186,7 +186,10 @@ class AudioWriter:
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
         if reason == "System error":  # libsndfile's word for every failed write
             reason = "the disk or a quota is full"
-        folder = Path(os.path.realpath(self.path)).parent
+        try:
+            folder = Path(os.path.realpath(self.path)).parent
+        except ValueError:  # no file can have this name
+            folder = self.path.parent
         if not folder.is_dir():
             reason = f"there is no folder {folder}"
         elif isinstance(error, OSError) and error.errno in CLEAR:
