@@ -49,12 +49,21 @@ def _check(status: os.stat_result, most: int) -> None:
         raise TooLargeError(27, f"it is over {most} bytes")
 
 
+def not_a_file(path: Path) -> str:
+    """Why a path is no file to read from, or nothing. A pipe or a device would be waited for."""
+    try:
+        if path.is_file():
+            return ""
+        if path.is_dir():
+            return "it is a folder"
+        return "it is a pipe or a device" if path.exists() else "there is no such file"
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or "its name cannot be a file's"
+
+
 def is_regular(path: Path) -> bool:
     """Whether a path leads to a regular file."""
-    try:
-        return stat.S_ISREG(os.stat(path).st_mode)
-    except (OSError, ValueError):
-        return False
+    return not not_a_file(path)
 
 
 def parse_json(raw: bytes) -> Any:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine import threads
 from engine.errors import MusicNNError
+from engine.stopping import Stopped, stopping
 from engine.threads import prepare_process, prepare_thread
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def _render(
 
     prepare_thread()
     shown = 0.0
+    problem: str | None = ""
 
     def progress(done: float) -> bool:
         nonlocal shown
@@ -98,11 +100,14 @@ def _render(
         return not pipe.poll()  # the only message there is, or the window is gone
 
     try:
-        opened = {channel: (open_instrument(name), turned) for channel, (name, turned) in parts.items()}
-        options = RenderOptions(knobs, parts=opened)
-        finished = render_file(score, open_instrument(instrument), path, options, progress)
-        problem = None if finished else ""
+        with stopping():
+            opened = {channel: (open_instrument(name), turned) for channel, (name, turned) in parts.items()}
+            options = RenderOptions(knobs, parts=opened)
+            if render_file(score, open_instrument(instrument), path, options, progress):
+                problem = None
     except MusicNNError as error:
         problem = str(error)
+    except Stopped:
+        problem = ENDED
     with contextlib.suppress(OSError):
         pipe.send(("ended", problem))

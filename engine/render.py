@@ -81,11 +81,12 @@ def render_file(
     """Render into a .wav (24 bit) or .flac file; return whether it was finished.
 
     `progress` gets the share that is done and returns False to cancel; a cancelled or failed rendering leaves nothing
-    behind. `warn` gets a sentence where notes were silenced that are no sound. Raises OutputFileError, and
-    InstrumentError where all of them were.
+    behind. `warn` gets a sentence where notes were silenced that are no sound. Raises OutputFileError (before anything
+    is rendered, for what the disk has no room for), and InstrumentError where all of them were.
     """
     finished, heard = True, False
-    writer = AudioWriter(path, instrument.sample_rate, options.rate)
+    tail = round(LONGEST_TAIL_SECONDS * instrument.sample_rate) + 2 * BLOCK
+    writer = AudioWriter(path, instrument.sample_rate, options.rate, frames=score.length, tail=tail)
 
     def receive(block: Samples, done: float) -> bool:
         nonlocal finished, heard

@@ -18,9 +18,13 @@ from PySide6.QtWidgets import QApplication
 
 from engine.faults import catch_faults
 from engine.memory import rss_mb
+from engine.outputs import make_private
+from engine.stopping import SIGNALS
 from musicnn_gui.assets import DEMO
 from musicnn_gui.crash import CrashMarker, CrashReport, log_path
 from musicnn_gui.panels.dialogs import crash_dialog
+from musicnn_gui.presets import presets_folder
+from musicnn_gui.recordings import recordings_folder
 from musicnn_gui.session import Session
 from musicnn_gui.settings import Settings, settings_path
 from musicnn_gui.theme import apply_theme
@@ -58,6 +62,8 @@ def run(options: PlayOptions) -> int:
     app.setDesktopFileName("musicnn")
     apply_theme(app)
     faults = catch_faults(log_path())
+    for folder in (settings_path().parent, log_path().parent, recordings_folder(), presets_folder()):
+        make_private(folder)
     settings, marker = Settings.load(settings_path()), CrashMarker(settings_path().parent)
     if options.instrument is not None:
         settings.instrument = options.instrument
@@ -83,8 +89,9 @@ def run(options: PlayOptions) -> int:
     session.message.connect(lambda text, problem: log.info("said: %s", text))
     meters = _MetersFile(options.meters, session) if options.meters is not None else None
     # A Python signal handler runs only when Python code does: the timer lets Ctrl+C through.
-    signal.signal(signal.SIGINT, lambda *_: window.close())
-    signal.signal(signal.SIGTERM, lambda *_: window.close())
+    for number in (signal.SIGINT, *SIGNALS):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: window.close())
     wake = QTimer()
     wake.timeout.connect(lambda: None)
     wake.start(INTERRUPT_MS)

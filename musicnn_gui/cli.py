@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -14,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from engine.audio.output import BLOCK_SIZES
 from engine.errors import InputFileError, MusicNNError
+from engine.stopping import exit_status, stopping
 from musicnn_gui.inspecting import add_inspect
 
 if TYPE_CHECKING:
     from engine.instrument import Instrument
 
 DESCRIPTION = "A desktop instrument whose sound a neural network makes while you play."
+BROKEN_PIPE = 128 + 13  # exit status, as of a program that SIGPIPE has ended
 EPILOG = "Without a command, the window opens. 'musicnn COMMAND --help' tells more of each."
 
 
@@ -83,17 +87,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parsed = parser.parse_args(words[1:])
     else:
         parsed = build_parser().parse_args(words)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     try:
-        status: int = parsed.run(parsed)
+        with stopping():
+            status: int = parsed.run(parsed)
+            sys.stdout.flush()
         return status
     except MusicNNError as error:
         print(f"musicnn: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("musicnn: stopped", file=sys.stderr)
-        return 130
+        return exit_status(error)
     except BrokenPipeError:
-        return 0
+        _close_output()
+        return BROKEN_PIPE
+    except OSError as error:  # of standard output, or a place that no command has foreseen
+        print(f"musicnn: {error.filename or 'the output'}: {error.strerror or error}", file=sys.stderr)
+        _close_output()
+        return 1
+
+
+def _close_output() -> None:
+    """What could not be written is not tried again when the interpreter ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _add_play(parser: argparse.ArgumentParser) -> None:

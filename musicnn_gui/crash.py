@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
+
+from engine.locks import FileLock
+from engine.outputs import private_folder
 
 MARKER = "running"
 
@@ -37,49 +42,40 @@ class CrashReport:
 
 
 class CrashMarker:
-    """A file that is there while the program runs. It holds the program's process id."""
+    """A file of its own for each running program, locked while that runs and removed by a clean end.
+
+    A mark without a lock is a crash's. It is told once, to the program that starts next.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / MARKER
+        self._folder = folder
+        self._lock: FileLock | None = None
 
     def set(self) -> bool:
         """Mark this program as running; return whether another one has left its mark and does not run any more."""
-        left = self._left_behind()
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._path.write_text(str(os.getpid()), encoding="ascii")
+            private_folder(self._folder)
+            left = self._clear_left()
+            mark = FileLock(self._folder / f"{MARKER}-{os.getpid()}-{secrets.token_hex(4)}")
+            if mark.acquire():
+                self._lock = mark
         except OSError:
-            return left  # without a folder to write to, nothing is remembered either
+            return False  # without a folder to write to, or without locks, nothing is remembered
         return left
 
     def clear(self) -> None:
         """The program ends as it should."""
-        try:
-            if self._path.read_text(encoding="ascii") == str(os.getpid()):
-                self._path.unlink()
-        except (OSError, ValueError):
-            return
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            with contextlib.suppress(OSError):
+                lock.release(remove=True)
 
-    def _left_behind(self) -> bool:
-        try:
-            process = int(self._path.read_text(encoding="ascii"))
-        except OSError:
-            return False
-        except ValueError:
-            return True  # cut off while it was written
-        return process != os.getpid() and not _runs(process)
-
-
-def _runs(process: int) -> bool:
-    """Whether a process of this user is alive."""
-    if process <= 0:
-        return False
-    if os.name == "nt":  # there, signal 0 would end it
-        return False
-    try:
-        os.kill(process, 0)
-    except PermissionError:
-        return True
-    except (OSError, OverflowError):
-        return False
-    return True
+    def _clear_left(self) -> bool:
+        """Remove the marks of programs that do not run any more; return whether there were any."""
+        left = False
+        for path in self._folder.glob(f"{MARKER}*"):
+            mark = FileLock(path)
+            if path.is_file() and mark.acquire():
+                mark.release(remove=True)
+                left = True
+        return left

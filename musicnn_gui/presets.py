@@ -18,6 +18,7 @@ import platformdirs
 from engine.bounded import TooLargeError, parse_json, read_bounded
 from engine.errors import InputFileError, OutputFileError
 from engine.knobs import KNOBS, MASTER
+from engine.outputs import private_folder, write_whole
 from engine.texts import clean_line, clean_text
 
 FORMAT = 1
@@ -90,11 +91,12 @@ def save_preset(preset: Preset) -> Preset:
         "format": FORMAT, "instrument": preset.instrument, "title": preset.title, "author": clean_line(preset.author),
         "comment": clean_text(preset.comment, MAX_TEXT), "knobs": dict(preset.knobs),
     }  # fmt: skip
-    part = path.with_suffix(".part")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(data, indent=1, ensure_ascii=False), encoding="utf-8")
-        part.replace(path)
+        private_folder(presets_folder())
+        private_folder(folder)
+        write_whole(path, json.dumps(data, indent=1, ensure_ascii=False), private=True)
+    except UnicodeEncodeError as error:
+        raise OutputFileError("the preset cannot be saved: its text holds characters that no file can") from error
     except OSError as error:
         raise OutputFileError(f"the preset cannot be saved: {error.strerror or error}") from error
     return Preset(preset.title, preset.author, preset.comment, dict(preset.knobs), path, preset.instrument)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from pathlib import Path
 
 import platformdirs
+
+from engine.audio.recorder import Take, takes
+from engine.errors import OutputFileError
+from engine.outputs import PRIVATE_FOLDER, private_folder
 
 
 def recordings_folder() -> Path:
@@ -14,11 +19,25 @@ def recordings_folder() -> Path:
     return Path(platformdirs.user_data_dir("musicnn", appauthor=False)) / "recordings"
 
 
-def new_folder() -> Path:
-    """Of a take that begins now; it is not made yet."""
+def new_take() -> Take:
+    """The folder of a take that begins now, this process's own. Raises OutputFileError."""
     stamp = time.strftime("%Y-%m-%d %H-%M-%S")
-    names = itertools.chain([stamp], (f"{stamp} {number}" for number in itertools.count(2)))
-    return next(path for name in names if not (path := recordings_folder() / name).exists())
+    try:
+        parent = private_folder(recordings_folder())
+        for name in itertools.chain([stamp], (f"{stamp} {number}" for number in itertools.count(2))):
+            with contextlib.suppress(FileExistsError):
+                (parent / name).mkdir(mode=PRIVATE_FOLDER)
+                take = Take(parent / name)
+                take.hold()
+                return take
+        raise AssertionError  # there is always another number
+    except OSError as error:
+        raise OutputFileError(f"nothing can be recorded in {recordings_folder()}: {error.strerror or error}") from error
+
+
+def left_take() -> Take | None:
+    """The newest take that was not saved and belongs to no running program; from now on it is this process's."""
+    return next((take for take in reversed(takes(recordings_folder())) if take.hold()), None)
 
 
 def spoken(seconds: float) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
-from engine.audio.recorder import Take, takes
+from engine.audio.recorder import Take
 from engine.description import SAMPLE_RATE
 from engine.errors import MusicNNError, sentence
 from engine.exporting import Export
@@ -31,7 +31,7 @@ from musicnn_gui.editing import Editing, neighbour
 from musicnn_gui.instruments import InstrumentEntry, listed
 from musicnn_gui.memory import first_state, remembered, same_preset
 from musicnn_gui.presets import Preset
-from musicnn_gui.recordings import new_folder, recordings_folder, spoken
+from musicnn_gui.recordings import left_take, new_take, spoken
 from musicnn_gui.settings import Settings
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Session(Editing):
         """Sources of instruments by the tracks that have one of their own."""
         self.take: Take | None = None
         """What was recorded last, saved or not."""
-        self._recording: Path | None = None
+        self._recording: Take | None = None
         self._saving: Path | None = None
         self._saved = False
         self._pending_preset: Preset | None = None
@@ -104,9 +104,8 @@ class Session(Editing):
             settings.instrument = DEFAULT
         if score is not None:
             self.open_score(score)
-        left = takes(recordings_folder())
-        if left:
-            self.take = left[-1]
+        self.take = left_take()
+        if self.take is not None:
             self._say_later(f"A recording of {spoken(self.take.seconds)} was not saved; it can still be.", False)
         self.engine.start(settings.instrument, self.knobs, settings.device, settings.block, settings.midi_port)
 
@@ -121,6 +120,11 @@ class Session(Editing):
         self.engine.close()
         if self._saved and self.take is not None:
             self.take.discard()
+        if self._recording is not None and not self._recording.frames:
+            self._recording.discard()
+        for take in (self.take, self._recording):
+            if take is not None:
+                take.release()
 
     @property
     def remembered_score(self) -> Path | None:
@@ -272,8 +276,12 @@ class Session(Editing):
             if self._saved and self.take is not None:
                 self.take.discard()
                 self.take, self._saved = None, False
-            self._recording = new_folder()
-            self.engine.record(str(self._recording))
+            try:
+                self._recording = new_take()
+            except MusicNNError as error:
+                self.message.emit(sentence(str(error)), True)
+                return
+            self.engine.record(str(self._recording.folder))
             self.recording_changed.emit()
 
     def stop_recording(self) -> None:
@@ -301,11 +309,13 @@ class Session(Editing):
 
     def _recorded(self, folder: str) -> None:
         """The engine has written all of a take, or has ended before it could."""
-        if self._recording is None or str(self._recording) != folder:
+        take = self._recording
+        if take is None or str(take.folder) != folder:
             return
-        take = Take(self._recording)
         self._recording = None
         if take.frames:
+            if self.take is not None:
+                self.take.release()
             self.take, self._saved = take, False
         else:
             take.discard()
@@ -460,7 +470,7 @@ class Session(Editing):
             case "recorded":
                 self._recorded(*arguments)
             case "restarted" if self._recording is not None:
-                self._recorded(str(self._recording))
+                self._recorded(str(self._recording.folder))
 
     def _take_instrument(self, instrument: InstrumentInfo) -> None:
         before, self.settings.instrument = self.settings.instrument, instrument.source
@@ -499,7 +509,7 @@ class Session(Editing):
         if self.take is take:
             self._saved = True
             self.recording_changed.emit()
-        else:
+        elif take.hold():
             take.discard()
 
     def _say_later(self, text: str, problem: bool) -> None:

@@ -21,9 +21,11 @@ from engine.errors import MusicNNError
 from engine.instrument import CARD_FILE, Instrument, save_instrument
 from engine.knobs import parse_settings
 from engine.library import folder_of, open_instrument, user_folder
+from engine.outputs import write_whole
+from engine.stopping import exit_status
 from training.card import PICTURE, PICTURE_SECONDS, draw_spectrograms, write_card
 from training.cli_generate import add_generators, add_study, evaluate_on_folder
-from training.fit import FitConfig, Progress, choose_device, choose_precision, fit
+from training.fit import FitConfig, Progress, check_free, choose_device, choose_precision, fit
 from training.options import (
     Job,
     add_common,
@@ -122,6 +124,8 @@ def train(arguments: argparse.Namespace) -> int:
     """Fit what a recipe prepares, and save it."""
     device, reason = choose_device(arguments.device)
     say(reason)
+    run = arguments.run_folder or cache_folder() / "runs" / arguments.name
+    check_free(run)
     if not 0 <= getattr(arguments, "program", 0) <= 127:
         raise MusicNNError(f"program {arguments.program} is not in 0..127")
     torch.manual_seed(arguments.seed)
@@ -137,14 +141,13 @@ def train(arguments: argparse.Namespace) -> int:
         raise MusicNNError(str(error)) from error
     except (OSError, SafetensorError) as error:
         raise MusicNNError(f"{cache_of(arguments)} cannot be used for data: {reason_of(error)}") from error
-    run = arguments.run_folder or cache_folder() / "runs" / arguments.name
     say(f"checkpoints and loss curve in {run}")
     said = {"recipe": arguments.recipe, "seed": arguments.seed, **job.tag, "config": job.config}
     try:
         progress = fit(job.task, run, config, say, json.dumps(said, sort_keys=True))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         say(f"stopped; the same command goes on from {run}")
-        return 130
+        return exit_status(error)
     except (OSError, SafetensorError) as error:
         raise MusicNNError(f"{run} cannot be written: {reason_of(error)}") from error
     folder = _save(arguments, job, config, progress, run, str(device))
@@ -287,7 +290,7 @@ def _write_card(arguments: argparse.Namespace, instrument: Instrument, results: 
             seconds = len(sound) / instrument.sample_rate
         if arguments.files or instrument.presets:
             draw_spectrograms(sound, wanted, folder / PICTURE, instrument.sample_rate, title, seconds)
-        (folder / CARD_FILE).write_text(write_card(instrument.title, instrument.metadata, results), encoding="utf-8")
+        write_whole(folder / CARD_FILE, write_card(instrument.title, instrument.metadata, results))
     except OSError as error:
         raise MusicNNError(f"{folder} cannot be written: {error.strerror or error}") from error
 

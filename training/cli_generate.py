@@ -14,6 +14,7 @@ import torch
 from engine.errors import MusicNNError
 from engine.instrument import CARD_FILE
 from engine.library import folder_of, open_instrument
+from engine.outputs import write_whole
 from training.card import PICTURE, draw_pair, write_card
 from training.fit import choose_precision
 from training.material import KINDS, make_material
@@ -30,6 +31,7 @@ MODEL_HELP = {
     "loops": "vae or gan on spectrograms, raw on samples, beat by beat (default vae)",
     "oneshots": "gan on spectrograms, lstm-gan on cepstra (default gan)",
 }
+FEW_SOUNDS, SHORT_SECONDS = 50, 60.0  # below which the user is told, before the fitting
 ADVERSARY_BETAS = (0.5, 0.99)
 
 
@@ -37,7 +39,7 @@ def add_generators(recipes: Any, train: Callable[[argparse.Namespace], int]) -> 
     """Add the recipes that learn from a folder of audio, and the one that makes such a folder."""
     for name, text in DESCRIPTIONS.items():
         parser = recipes.add_parser(name, help=text[0].lower() + text[1:].rstrip("."), description=text)
-        parser.add_argument("folder", type=Path, metavar="FOLDER", help="of mp3, wav, flac or ogg files")
+        parser.add_argument("folder", type=Path, metavar="FOLDER", help="of wav, aiff, flac, mp3 or ogg files")
         add_common(parser, name)
         parser.add_argument("--preset", choices=("default", "seed"), default="default",
                             help="seed takes the original document's settings")  # fmt: skip
@@ -86,7 +88,10 @@ def _prepare_pads(arguments: argparse.Namespace, device: torch.device) -> Job:
         data = bar_data(corpus, bands, config.frames, say)
     else:
         data = hit_data(corpus, bands, config.frames)
-    say(f"{len(data.whole)} sounds of {len(data.titles)} kinds, {len(data.held_out)} of them held out")
+    count, held = len(data.whole), len(data.held_out)
+    say(f"{count} sounds of {len(data.titles)} kinds, {held if held < count else 'none'} of them held out")
+    if count < FEW_SOUNDS:
+        say(f"{count} sounds are few: what is made will hardly differ from them; a hundred or more are better")
     source = {"model": model, "preset": arguments.preset, "data": settings(corpus)}
     return Job(
         GenerateTask(config, data, loudest, device), DESCRIPTIONS[arguments.recipe], config.to_json(),
@@ -105,6 +110,8 @@ def _prepare_song(arguments: argparse.Namespace, device: torch.device) -> Job:
     for line in corpus.statistics():
         say(line)
     data = song_data(corpus, config, say)
+    if corpus.seconds < SHORT_SECONDS:
+        say(f"{corpus.length} is short: what is made will hardly differ from it; ten minutes or more are better")
     source = {"preset": arguments.preset, "data": settings(corpus)}
     return Job(
         SongTask(config, data, device), DESCRIPTIONS["song"], config.to_json(), config.learning_rate, source, source,
@@ -129,9 +136,7 @@ def evaluate_on_folder(arguments: argparse.Namespace) -> int:
         try:
             made, data = examples(instrument, corpus, say)
             draw_pair(made, data, folder / PICTURE, instrument.sample_rate, instrument.title)
-            (folder / CARD_FILE).write_text(
-                write_card(instrument.title, instrument.metadata, [result]), encoding="utf-8"
-            )
+            write_whole(folder / CARD_FILE, write_card(instrument.title, instrument.metadata, [result]))
         except OSError as error:
             raise MusicNNError(f"{folder} cannot be written: {reason_of(error)}") from error
     if arguments.json:

@@ -1,4 +1,4 @@
-"""Folders of audio: mp3, wav, flac and ogg files of any rate, mono or stereo, of any length.
+"""Folders of audio: wav, aiff, flac, mp3 and ogg files of any rate, mono or stereo, of any length.
 
 Every file is decoded once, block by block, to mono at RATE and kept as float16 numbers in a cache, under the digest
 of its content: a second run, a moved folder or a copy of a file costs no decoding, and a run that was stopped goes on
@@ -12,25 +12,30 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from engine.audio.files import READABLE
+from engine.audio.files import READABLE, sound_name
+from engine.bounded import not_a_file
 from engine.errors import MusicNNError
 
 RATE = 44_100
 SUFFIXES = READABLE
-AUDIO_SUFFIXES = (*SUFFIXES, ".m4a", ".m4p", ".aac", ".wma", ".aiff", ".aif", ".opus")
+PROTECTED = (".m4p", ".aax", ".aa")
+FOREIGN = (".m4a", ".mp4", ".aac", ".wma", ".alac", ".ape", ".wv", ".mpc", ".ra", ".dsf")
+AUDIO_SUFFIXES = (*SUFFIXES, *PROTECTED, *FOREIGN)
+NAMED = "wav, aiff, flac, mp3 or ogg"
 BLOCK = 1 << 18
 SILENCE_DB = -60.0
 SHORTEST_SECONDS = 0.02
 LISTED = 10
+NAMED_IN_SENTENCE = 3
 
 Mono = NDArray[np.float32]
 
@@ -77,11 +82,16 @@ class Corpus:
         """Length of all of it."""
         return sum(item.seconds for item in self.items)
 
+    @property
+    def length(self) -> str:
+        """The same in words."""
+        return f"{self.seconds / 60:.1f} minutes" if self.seconds >= 60 else f"{self.seconds:.1f} seconds"
+
     def statistics(self) -> Iterator[str]:
         """What there is, in lines for the user."""
         lengths = np.array([item.seconds for item in self.items])
         levels = np.array([10 * np.log10(item.power + 1e-20) for item in self.items])
-        yield f"{len(self.items)} files, {self.seconds / 60:.1f} minutes, {len(self.skipped)} skipped"
+        yield f"{_files(len(self.items))}, {self.length}, {len(self.skipped)} skipped"
         for name, values, unit in (("lengths", lengths, "s"), ("levels", levels, "dB")):
             least, median, most = values.min(), np.median(values), values.max()
             yield f"{name} from {least:.2f} over {median:.2f} (median) to {most:.2f} {unit}"
@@ -101,14 +111,13 @@ def read_corpus(folder: Path, cache: Path, report: Callable[[str], None], least:
     least: how few files are still enough. Raises CorpusError for a folder that does not exist or holds too little,
     and where the cache cannot be written (a full disk); what was decoded before is kept.
     """
-    if not folder.is_dir():
-        raise CorpusError(f"there is no folder {folder}")
+    _check_folder(folder)
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
     items: list[Item] = []
     skipped: list[tuple[str, str]] = []
     every = max(1, len(paths) // 10)
     for number, path in enumerate(paths, 1):
-        name = path.relative_to(folder).as_posix()
+        name = os.fsencode(path.relative_to(folder).as_posix()).decode(errors="replace")
         try:
             items.append(_item(path, name, cache))
         except _Unusable as error:
@@ -116,10 +125,34 @@ def read_corpus(folder: Path, cache: Path, report: Callable[[str], None], least:
         if number % every == 0 and len(paths) >= LISTED:
             report(f"read {number} of {len(paths)} files")
     if len(items) < least:
-        found = "no audio file" if not items else f"only {len(items)} usable audio file" + "s" * (len(items) > 1)
-        why = f" ({skipped[0][0]}: {skipped[0][1]})" if skipped else ""
-        raise CorpusError(f"{folder} holds {found} of {', '.join(SUFFIXES)}, {least} are needed{why}")
+        found = "no audio file that can be used" if not items else f"only {_files(len(items))} that can be used"
+        why = f" ({_named(skipped)})" if skipped else ""
+        raise CorpusError(f"{folder} holds {found}, {least} of {NAMED} are needed{why}")
     return Corpus(folder, tuple(items), tuple(skipped))
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise CorpusError for what is no folder, or cannot be looked into."""
+    try:
+        os.scandir(folder).close()
+    except NotADirectoryError as error:
+        inside = f": name the folder that it lies in, {folder.parent}" if folder.is_file() else ""
+        raise CorpusError(f"{folder} is a file, not a folder{inside}") from error
+    except FileNotFoundError as error:
+        raise CorpusError(f"there is no folder {folder}") from error
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"{folder} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
+
+
+def _named(skipped: Sequence[tuple[str, str]]) -> str:
+    """What cannot be used and why, the first of it by name."""
+    text = "; ".join(f"{name}: {reason}" for name, reason in skipped[:NAMED_IN_SENTENCE])
+    more = len(skipped) - NAMED_IN_SENTENCE
+    return f"{text}; and {more} more" if more > 0 else text
 
 
 class _Unusable(Exception):  # noqa: N818  # no error of the program: the file is listed and skipped
@@ -127,8 +160,16 @@ class _Unusable(Exception):  # noqa: N818  # no error of the program: the file i
 
 
 def _item(path: Path, name: str, cache: Path) -> Item:
-    if path.suffix.lower() not in SUFFIXES:
-        raise _Unusable(f"{path.suffix} cannot be read (often DRM): convert it to one of {', '.join(SUFFIXES)}")
+    suffix = path.suffix.lower()
+    problem = not_a_file(path)
+    if problem:
+        raise _Unusable(problem)
+    if path.name.startswith("._"):
+        raise _Unusable("it holds what a Mac notes of another file, no sound")
+    if suffix in PROTECTED:
+        raise _Unusable(f"{suffix} files are protected (DRM) and cannot be read")
+    if suffix in FOREIGN:
+        raise _Unusable(f"{suffix} files cannot be read: convert it to {NAMED}")
     try:
         target = cache / "audio" / f"{_digest(path)}.f16"
     except OSError as error:
@@ -142,7 +183,7 @@ def _item(path: Path, name: str, cache: Path) -> Item:
         raise _Unusable("it is shorter than 20 ms")
     if figures["peak"] <= 10 ** (SILENCE_DB / 20):
         raise _Unusable("it is silent")
-    kind = Path(name).parent.name
+    kind = PurePosixPath(name).parent.name
     return Item(name, kind, target, int(figures["samples"]), float(figures["peak"]), float(figures["power"]))
 
 
@@ -167,7 +208,7 @@ def _decode(path: Path, target: Path) -> dict[str, float]:
     """Write a file's samples to the cache; return their number, peak and power."""
     count, peak, square = 0, 0.0, 0.0
     try:
-        with soundfile.SoundFile(path) as sound:
+        with soundfile.SoundFile(sound_name(path)) as sound:
             stream = _resampled(sound)
 
             def write(part: Path) -> None:
@@ -182,8 +223,10 @@ def _decode(path: Path, target: Path) -> dict[str, float]:
                         square += float(wide @ wide)
 
             _store(target, write)
-    except soundfile.LibsndfileError as error:
+    except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:  # the latter of soxr, for odd rates
         raise _Unusable("it is no audio that can be read, whatever its name says") from error
+    if not count:
+        raise _Unusable("it is empty, or cut short before its sound")
     if not np.isfinite(square):
         raise _Unusable("it holds numbers that are not finite")
     return {"samples": count, "peak": peak, "power": square / max(1, count)}
@@ -192,7 +235,7 @@ def _decode(path: Path, target: Path) -> dict[str, float]:
 def _resampled(sound: soundfile.SoundFile) -> Iterator[Mono]:
     """Blocks of mono samples (n,) at RATE."""
     stream = soxr.ResampleStream(sound.samplerate, RATE, 1, dtype="float32", quality="HQ")
-    while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
+    while len(block := sound.read(max(1, BLOCK // sound.channels), dtype="float32", always_2d=True)):
         yield stream.resample_chunk(np.nan_to_num(block).mean(axis=1, dtype=np.float32))
     yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 

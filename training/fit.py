@@ -1,16 +1,18 @@
 """The fitting loop: checkpoints that survive a kill, resuming, time left, a loss picture.
 
 A run is a folder. `checkpoint.safetensors` holds the weights, the optimiser's state and, as text, the step, the
-random numbers' state and the losses so far; it is replaced in one move, so a kill at any moment loses at most the
-time since the last one. Nothing is pickled.
+random numbers' state, the losses so far and a digest of it all; it is replaced in one move, so a kill at any moment
+loses at most the time since the last one, a minute. The one before is kept as `checkpoint.before.safetensors`, for
+the case that the disk has spoiled the last. `fit.lock` keeps two processes out of one run. Nothing is pickled.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,18 +21,27 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from engine.errors import MusicNNError
+from engine.locks import FileLock
 from engine.networks.playing import fast_at_bfloat16
+from engine.outputs import OutputFile
+from engine.stopping import uninterrupted
 
-CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINT, BEFORE = "checkpoint.safetensors", "checkpoint.before.safetensors"
+DAMAGED = "checkpoint.damaged.safetensors"
+LOCK = "fit.lock"
 CURVE_POINTS = 2000
 
 
 class FitError(MusicNNError):
     """Fitting cannot start or go on."""
+
+
+class _DamagedError(FitError):
+    """A checkpoint cannot be read."""
 
 
 class Task(Protocol):
@@ -63,7 +74,7 @@ class FitConfig:
     betas: tuple[float, float] = (0.9, 0.999)
     optimiser: str = "adam"
     seed: int = 0
-    checkpoint_seconds: float = 120.0
+    checkpoint_seconds: float = 60.0
     validate_seconds: float = 900.0
     report_seconds: float = 20.0
 
@@ -137,25 +148,45 @@ def fit(
     """Fit until the configured end; resume where `folder` holds a checkpoint.
 
     settings: what is fitted, in any words; a run that was begun with other ones is not gone on with.
-    Raises FitError where the checkpoint is another model's, or when the loss is no number any more; the last good
-    checkpoint is kept then. A KeyboardInterrupt saves before it is passed on.
+    Raises FitError where another process fits in `folder`, where the checkpoint is another model's, or when the loss
+    is no number any more; the last good checkpoint is kept then. A KeyboardInterrupt (Ctrl-C, and SIGTERM where
+    `engine.stopping` turns it into one) saves before it is passed on.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    optimiser = _optimiser(task.model, config)
-    rng = np.random.default_rng(config.seed)
-    progress = Progress(settings=settings)
-    if (folder / CHECKPOINT).exists():
-        progress = _load(folder / CHECKPOINT, task.model, optimiser, rng, settings)
-        report(f"resuming at step {progress.step}, after {_duration(progress.seconds)}")
-    try:
-        _run(task, folder, config, report, optimiser, rng, progress)
-    finally:
-        if all(bool(weights.isfinite().all()) for weights in task.model.parameters()):
-            with suppress(FitError):
-                _note_loss(progress)
-            _save(folder / CHECKPOINT, task.model, optimiser, rng, progress)
-        draw_curve(progress, folder / "loss.png")
+    with _only_one(folder):
+        optimiser = _optimiser(task.model, config)
+        rng = np.random.default_rng(config.seed)
+        progress = _resumed(task.model, folder, optimiser, rng, settings, report)
+        try:
+            _run(task, folder, config, report, optimiser, rng, progress)
+        finally:
+            with uninterrupted():
+                if all(bool(weights.isfinite().all()) for weights in task.model.parameters()):
+                    with suppress(FitError):
+                        _note_loss(progress)
+                    _save(folder, task.model, optimiser, rng, progress)
+                draw_curve(progress, folder / "loss.png")
     return progress
+
+
+def check_free(folder: Path) -> None:
+    """Raise FitError where another process fits in this folder: before data are prepared for nothing."""
+    if (folder / LOCK).is_file():
+        with _only_one(folder):
+            return
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a run until the end of the block, or of this process."""
+    lock = FileLock(folder / LOCK)
+    with suppress(OSError):  # a file system without locks
+        if not lock.acquire():
+            raise FitError(f"{folder} is being fitted by another process: wait for it, or name another one with --run")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _optimiser(model: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
@@ -180,23 +211,25 @@ def _run(
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(task.model.parameters(), config.clip)
-        optimiser.step()
-        progress.recent.append(loss.detach())
-        progress.step += 1
-        now = time.monotonic()
-        progress.seconds = before + now - began
+        with uninterrupted():
+            optimiser.step()
+            progress.recent.append(loss.detach())
+            progress.step += 1
+            now = time.monotonic()
+            progress.seconds = before + now - began
         if now - reported > config.report_seconds:
             mean = _note_loss(progress)
             pace = (now - began) / (progress.step - first)
             left = _left(config, progress, pace)
             report(f"step {progress.step}  {done:4.0%}  loss {mean:.4f}  {pace:.3f} s/step  {_duration(left)} left")
             reported = now
-        if now - saved > config.checkpoint_seconds:
+        due = now - validated > config.validate_seconds
+        if due or now - saved > config.checkpoint_seconds:
             _note_loss(progress)
-            _save(folder / CHECKPOINT, task.model, optimiser, rng, progress)
+            _save(folder, task.model, optimiser, rng, progress)
             draw_curve(progress, folder / "loss.png")
             saved = now
-        if now - validated > config.validate_seconds:
+        if due:
             _validate(task, progress, report)
             validated = time.monotonic()
     _note_loss(progress)
@@ -249,7 +282,7 @@ def _duration(seconds: float) -> str:
 
 
 def _save(
-    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, rng: np.random.Generator, progress: Progress
+    folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, rng: np.random.Generator, progress: Progress
 ) -> None:
     tensors = {f"model.{name}": value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
@@ -260,9 +293,60 @@ def _save(
         "step": progress.step, "seconds": progress.seconds, "losses": progress.losses, "figures": progress.figures,
         "rng": rng.bit_generator.state, "settings": progress.settings,
     }  # fmt: skip
-    partial = path.with_suffix(".part")
-    save_file(tensors, partial, metadata={"progress": json.dumps(text)})
-    partial.replace(path)
+    said = json.dumps(text)
+    content = save(tensors, {"progress": said, "digest": _digest(tensors, said)})
+    with uninterrupted():
+        output = OutputFile(folder / CHECKPOINT)
+        try:
+            output.write(content)
+            _keep_last(folder)
+            output.commit(durable=True)
+        finally:
+            output.discard()
+
+
+def _keep_last(folder: Path) -> None:
+    """The last checkpoint becomes the one before; it keeps its name until the new one takes it."""
+    last, before = folder / CHECKPOINT, folder / BEFORE
+    if not last.exists():
+        return
+    before.unlink(missing_ok=True)
+    try:
+        before.hardlink_to(last)
+    except OSError:  # a file system without hard links
+        last.replace(before)
+
+
+def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
+    """Of everything in a checkpoint: safetensors itself does not notice a changed byte."""
+    digest = hashlib.blake2b(text.encode(), digest_size=16)
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _resumed(
+    model: nn.Module, folder: Path, optimiser: torch.optim.Optimizer, rng: np.random.Generator, settings: str,
+    report: Callable[[str], None],
+) -> Progress:  # fmt: skip
+    """Where the run stands: as the last checkpoint says, or the one before where that is damaged."""
+    last, before = folder / CHECKPOINT, folder / BEFORE
+    if not last.exists() and not before.exists():
+        return Progress(settings=settings)
+    try:
+        progress = _load(last if last.exists() else before, model, optimiser, rng, settings)
+    except _DamagedError as error:
+        if not (last.exists() and before.exists()):
+            raise
+        try:
+            progress = _load(before, model, optimiser, rng, settings)
+        except FitError:
+            raise error from None
+        last.replace(folder / DAMAGED)
+        report(f"the last checkpoint is damaged (kept as {DAMAGED}): going on from the one before")
+    report(f"resuming at step {progress.step}, after {_duration(progress.seconds)}")
+    return progress
 
 
 def _load(
@@ -271,7 +355,10 @@ def _load(
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
-            text: dict[str, Any] = json.loads(file.metadata()["progress"])
+            metadata = file.metadata()
+        text: dict[str, Any] = json.loads(metadata["progress"])
+        if metadata.get("digest", "") not in ("", _digest(tensors, metadata["progress"])):
+            raise ValueError("its bytes have changed")
         if text.get("settings", settings) != settings:  # runs of older versions do not say
             raise FitError(f"{path.parent} holds a run with other settings: name another folder, or delete it")
         model.load_state_dict({n[len("model.") :]: t for n, t in tensors.items() if n.startswith("model.")})
@@ -287,7 +374,7 @@ def _load(
         figures = [(int(s), dict(x)) for s, x in text["figures"]]
         return Progress(int(text["step"]), float(text["seconds"]), losses, figures, settings)
     except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FitError(f"{path} cannot be resumed: it is damaged or belongs to another model") from error
+        raise _DamagedError(f"{path} cannot be resumed: it is damaged or belongs to another model") from error
 
 
 def draw_curve(progress: Progress, path: Path) -> None:

@@ -19,9 +19,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from engine.outputs import write_whole
 from engine.partials import PartialSynthesis
 from training.analysis import EnvelopeFit, find_tuning, lay_carriers
 from training.jobs import run_jobs
@@ -150,9 +151,7 @@ def make_key(config: NotesConfig, key: int, exponent: float, path: Path) -> None
         tensors[f"target{index}"] = torch.view_as_real(compressed).half().contiguous()
         tensors[f"note{index}"] = torch.tensor([velocity, release])
     tensors["null_db"] = torch.tensor(float(np.mean(nulls)))
-    partial = path.with_suffix(".part")
-    save_file(tensors, partial)
-    partial.replace(path)
+    write_whole(path, save(tensors))
 
 
 def trim(sound: NDArray[np.float32], floor_db: float = -75.0, block: int = 4096) -> NDArray[np.float32]:

@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from engine.errors import MusicNNError
+from engine.outputs import write_whole
 from engine.partials import PartialSynthesis
 from engine.units import key_to_hz, semitones_to_ratio
 from training.analysis import EnvelopeFit, Tuning, find_tuning
@@ -164,9 +165,7 @@ def make_key(config: TimbresConfig, program: int, key: int, path: Path) -> None:
         tensors[f"target{index}"] = torch.view_as_real(compressed).half().contiguous()
         tensors[f"note{index}"] = torch.tensor([velocity, release])
     tensors["null_db"] = torch.tensor(float(np.mean(nulls)))
-    partial = path.with_suffix(".part")
-    save_file(tensors, partial)
-    partial.replace(path)
+    write_whole(path, save(tensors))
 
 
 def _exponent(teacher: Teacher, key: int) -> float:

@@ -5,15 +5,24 @@ saved as often as one likes, by any process, even when the one that recorded it 
 
     TAKE/audio.f32      samples (n, 2), little-endian 32-bit floats
     TAKE/events.jsonl   [sample, kind, channel, number, value] a line
+    TAKE/writer.lock    locked by the process that records
+    TAKE/holder.lock    locked by the process that the take belongs to: it alone saves and discards it
+
+Everything is handed to the system as it comes: a recorder that is killed loses what waits in the queue, some blocks.
+Only the user can read a take.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
+import itertools
 import json
 import logging
 import os
 import queue
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -24,11 +33,14 @@ import numpy as np
 from engine.audio.files import AudioWriter
 from engine.description import SAMPLE_RATE
 from engine.errors import OutputFileError
+from engine.locks import FileLock
 from engine.midi.events import Event, Kind
 from engine.midi.writing import write_midi
+from engine.outputs import PRIVATE_FILE, private_folder
 from engine.spectral import Samples
 
 AUDIO_FILE, EVENTS_FILE = "audio.f32", "events.jsonl"
+WRITER_FILE, HOLDER_FILE = "writer.lock", "holder.lock"
 FRAME_BYTES = 8
 LONGEST_SECONDS = 3 * 3600.0
 LEAST_FREE_BYTES = 200_000_000  # of the disk, that a recording leaves to others
@@ -44,6 +56,27 @@ class Take:
 
     def __init__(self, folder: Path, sample_rate: int = SAMPLE_RATE) -> None:
         self.folder, self.sample_rate = folder, sample_rate
+        self._holder = FileLock(folder / HOLDER_FILE)
+        self._midi: Path | None = None  # the file that was saved beside the sound
+
+    def hold(self) -> bool:
+        """Make the take this process's own until it is released, discarded, or the process ends; False where it is
+        another's, or is being recorded."""
+        writer = FileLock(self.folder / WRITER_FILE)
+        try:
+            if not self._holder.acquire():
+                return False
+            if writer.acquire():
+                writer.release()
+                return True
+        except OSError:  # it has just been discarded, or there are no locks here: what is not ours is left alone
+            pass
+        self._holder.release()
+        return False
+
+    def release(self) -> None:
+        """Let another process have it."""
+        self._holder.release()
 
     @property
     def frames(self) -> int:
@@ -59,21 +92,30 @@ class Take:
         return self.frames / self.sample_rate
 
     def save(self, path: Path | str) -> Path:
-        """Write a 24-bit WAV or FLAC file, and beside it a MIDI file; return the latter's path.
+        """Write a 24-bit WAV, RF64 or FLAC file, and beside it a MIDI file; return the latter's path.
 
-        Raises OutputFileError; the take is kept in any case.
+        A MIDI file of that name that is not this take's is left alone: a number is added. Raises OutputFileError; the
+        take is kept in any case.
         """
         path = Path(path)
-        with AudioWriter(path, self.sample_rate) as writer:
+        with AudioWriter(path, self.sample_rate, frames=self.frames) as writer:
             for block in self._blocks():
                 writer.write(block)
-        midi = path.with_suffix(".mid")
+        names = itertools.chain([path.stem], (f"{path.stem} {number}" for number in itertools.count(2)))
+        midi = next(path for path in (path.with_name(f"{name}.mid") for name in names) if self._may_write(path))
         write_midi(midi, self._events(), self.sample_rate, self.frames)
+        self._midi = midi
         return midi
 
     def discard(self) -> None:
         """Remove it."""
+        if sys.platform == "win32":  # where locked files cannot be removed
+            self._holder.release()
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._holder.release()
+
+    def _may_write(self, midi: Path) -> bool:
+        return midi == self._midi or not os.path.lexists(midi)
 
     def _blocks(self) -> Iterator[Samples]:
         left = self.frames
@@ -115,9 +157,13 @@ class Recorder:
         self._waiting = 0  # samples in the queue
         self._queue: queue.SimpleQueue[tuple[Samples, list[Event]] | None] = queue.SimpleQueue()
         try:
-            folder.mkdir(parents=True)
-            self._audio = (folder / AUDIO_FILE).open("wb", buffering=0)
-            self._events = (folder / EVENTS_FILE).open("w", encoding="utf-8")
+            private_folder(folder)
+            self._audio = io.FileIO(folder / AUDIO_FILE, "x", opener=_open_private)
+            events = io.FileIO(folder / EVENTS_FILE, "x", opener=_open_private)
+            self._events = io.TextIOWrapper(io.BufferedWriter(events), "utf-8")
+            self._lock = FileLock(folder / WRITER_FILE)
+            with contextlib.suppress(OSError):  # there may be no locks
+                self._lock.acquire()
         except OSError as error:
             raise OutputFileError(f"nothing can be recorded in {folder}: {error.strerror or error}") from error
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -147,6 +193,7 @@ class Recorder:
         """Write what is left and end; nothing is appended any more."""
         self._queue.put(None)
         self._thread.join()
+        self._lock.release()
         return self.take
 
     def _run(self) -> None:
@@ -177,6 +224,10 @@ class Recorder:
         folder = self.take.folder
         if not os.path.isdir(folder) or shutil.disk_usage(folder).free < LEAST_FREE_BYTES:
             self.problem = "the disk is nearly full: the recording was ended; what there is of it is kept"
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, PRIVATE_FILE)
 
 
 def _event(line: str) -> Event | None:

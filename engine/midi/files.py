@@ -12,9 +12,9 @@ from itertools import compress
 from pathlib import Path
 
 from engine.errors import InputFileError
-from engine.midi.bounded import read_bounded
 from engine.midi.chunks import Chunks, read_chunks
 from engine.midi.events import DRUM_CHANNEL, Event, Kind
+from engine.midi.inputs import read_input
 from engine.midi.scoring import MAX_SECONDS, score_parts
 from engine.midi.text import decode_texts
 from engine.midi.timeline import timeline
@@ -87,7 +87,7 @@ def read_score(path: Path | str, sample_rate: int) -> Score:
     Raises InputFileError, in one sentence, for a file that is missing, too large, no MIDI file or holds no note.
     """
     path = Path(path)
-    data = read_bounded(path, MAX_BYTES, "a MIDI file")
+    data = read_input(path, MAX_BYTES, "a MIDI file")
     try:
         return parse_score(data, sample_rate)
     except InputFileError as error:

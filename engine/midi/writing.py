@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import mido
 
 from engine.errors import OutputFileError
 from engine.midi.events import Event, Kind, note_off
+from engine.outputs import write_whole
 
 BEAT = 500_000  # microseconds, 120 beats a minute
 MOST_TICKS = 2**28 - 1  # between two messages
@@ -32,14 +34,13 @@ def write_midi(path: Path | str, events: Iterable[Event], sample_rate: int, leng
         now = event.sample
     now = _wait(track, now, length)
     track.append(mido.MetaMessage("end_of_track", time=max(0, length - now)))
-    part = path.with_name(f".{path.name}.part")
+    file = mido.MidiFile(type=0, ticks_per_beat=round(sample_rate * BEAT * 1e-6))
+    file.tracks.append(track)
+    content = io.BytesIO()
+    file.save(file=content)
     try:
-        file = mido.MidiFile(type=0, ticks_per_beat=round(sample_rate * BEAT * 1e-6))
-        file.tracks.append(track)
-        file.save(part)
-        part.replace(path)
+        write_whole(path, content.getvalue())
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise OutputFileError(f"{path} cannot be written: {error.strerror or error}") from error
 
 

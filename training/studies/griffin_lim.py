@@ -24,6 +24,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from engine.audio.files import sound_name
+from engine.bounded import not_a_file
 from engine.errors import InputFileError
 from engine.inversion import MOMENTUM, griffin_lim, integrate
 from engine.spectral import Samples, Stft
@@ -66,8 +68,11 @@ def study(
 
 
 def _read(path: Path) -> Samples:
+    problem = not_a_file(path)
+    if problem:
+        raise InputFileError(f"{path} cannot be heard: {problem}")
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(sound_name(path)) as file:
             sound = file.read(round(SECONDS * file.samplerate), dtype="float32", always_2d=True).mean(axis=1)
             mono = np.asarray(soxr.resample(sound, file.samplerate, RATE), np.float32)
     except (OSError, soundfile.LibsndfileError) as error:

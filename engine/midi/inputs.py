@@ -1,13 +1,15 @@
-"""Reading a file that somebody names: regular files and pipes, never more than so many bytes, never for ever."""
+"""Reading a file that somebody names: regular files and pipes, never more than so many bytes, never for ever.
+
+Other files of users are read by `engine.bounded`; of scores alone, pipes are welcome."""
 
 from __future__ import annotations
 
 import os
 import select
-import stat
 import time
 from pathlib import Path
 
+from engine.bounded import NotRegularError, TooLargeError, not_a_file, read_bounded
 from engine.errors import InputFileError
 
 PATIENCE_SECONDS = 10.0  # without a byte from a pipe
@@ -16,29 +18,25 @@ OPEN_SECONDS = 2.0  # until somebody writes into a pipe
 OPEN_PAUSE = 0.02  # between two looks for somebody who writes
 
 
-def read_bounded(path: Path, most: int, what: str) -> bytes:
+def read_input(path: Path, most: int, what: str) -> bytes:
     """The bytes of a file or pipe.
 
     Raises InputFileError, in one sentence, for what is missing, a folder, a device, larger than `most` bytes, or a
     pipe that nothing comes out of. what: as it is called in the sentence, as "a MIDI file".
     """
+    too_large = InputFileError(f"{path.name} is over {most // 1_000_000} MB, too large for {what}")
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISREG(mode):
-            with path.open("rb") as file:
-                data = file.read(most + 1)
-        elif stat.S_ISFIFO(mode):
-            data = _read_pipe(path, most)
-        elif stat.S_ISDIR(mode):
-            raise InputFileError(f"{path} cannot be read: it is a folder")
-        else:
-            raise InputFileError(f"{path} cannot be read: it is no file but a device")
+        data = _read_pipe(path, most) if path.is_fifo() else read_bounded(path, most)
+    except TooLargeError as error:
+        raise too_large from error
+    except NotRegularError as error:
+        raise InputFileError(f"{path} cannot be read: {not_a_file(path)}") from error
     except OSError as error:
         raise InputFileError(f"{path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # a name that no file can have
         raise InputFileError(f"{path!r} cannot be read: {error}") from error
     if len(data) > most:
-        raise InputFileError(f"{path.name} is over {most // 1_000_000} MB, too large for {what}")
+        raise too_large
     return data
 
 
