@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, QEvent, Qt, QTimer, QUrl
+from PySide6.QtCore import QByteArray, Qt, QTimer, QUrl
 from PySide6.QtGui import QAction, QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent, QKeySequence
 from PySide6.QtWidgets import (
     QApplication,
@@ -114,15 +114,10 @@ class MainWindow(QMainWindow):
 
     # --- events of the window ---
 
-    def changeEvent(self, event: QEvent) -> None:
-        """Without the keyboard's attention no release would be heard: let every typed key go."""
-        if event.type() == QEvent.Type.ActivationChange and not self.isActiveWindow():
-            self.keyboard.let_go()
-        super().changeEvent(event)
-
     def closeEvent(self, event: QCloseEvent) -> None:
         """Remember the window."""
         self._timer.stop()
+        self.keyboard.let_go()
         application = QApplication.instance()
         if application is not None:
             application.removeEventFilter(self.keyboard)
