@@ -64,6 +64,8 @@ class MainWindow(QMainWindow):
         self.messages, self.hint = MessageBar(self), Hint(self.spectrograms.output)
         self.actions_by_name = self._actions()
         self.header.menu_button.clicked.connect(self.show_menu)
+        self.keyboard.legends.changed.connect(self._show_legends)
+        self._show_legends()
         session.message.connect(self.messages.show_message)
         session.score_changed.connect(self._show_title)
         self._restore()
@@ -208,7 +210,7 @@ class MainWindow(QMainWindow):
 
     def show_keys(self) -> None:
         """Which key does what."""
-        TextDialog("Keys", keys_html(key_groups()), self).show()
+        TextDialog("Keys", keys_html(key_groups(self.keyboard.legends.of)), self).show()
 
     def show_about(self) -> None:
         """What this is, and under which licences."""
@@ -236,6 +238,9 @@ class MainWindow(QMainWindow):
             self.header.show_state()
             self.status.show_state(snapshot, self.session.meters)
 
+    def _show_legends(self) -> None:
+        self.hint.show_keys(*self.keyboard.legends.of("AK"))
+
     def _show_title(self) -> None:
         path = self.session.score_path
         self.setWindowTitle(f"{path.name} - MusicNN" if path else "MusicNN")
@@ -247,7 +252,7 @@ class MainWindow(QMainWindow):
         return {
             **{name: _packed(splitter.saveState()) for name, splitter in self.splitters.items()},
             "axis": options.axis, "colours": options.colours, "floor_db": options.floor_db, "top_db": options.top_db,
-            "morph": self.morph.remembered(), "octave": self.keyboard.octave, "hinted": not self.hint.isVisibleTo(self),
+            "morph": self.morph.remembered(), **self.keyboard.remembered(), "hinted": not self.hint.isVisibleTo(self),
         }  # fmt: skip
 
     def _restore(self) -> None:
@@ -261,8 +266,7 @@ class MainWindow(QMainWindow):
                 splitter.restoreState(_unpacked(view[name]))
         self.spectrograms.restore(view)
         self.morph.restore(view.get("morph"))
-        if isinstance(view.get("octave"), int):
-            self.keyboard.shift(view["octave"])
+        self.keyboard.restore(view)
         self.hint.setHidden(view.get("hinted") is True)
 
 

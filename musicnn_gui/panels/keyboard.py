@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, Qt
@@ -23,11 +24,12 @@ from engine.midi.channel import SOFT, SOSTENUTO, SUSTAIN
 from engine.midi.events import bend, control
 from musicnn_gui import typing_keys
 from musicnn_gui.held_keys import HeldKeys
+from musicnn_gui.legends import Legends
 from musicnn_gui.session import Session
 from musicnn_gui.theme import FAINT, SPACE, small_font
 from musicnn_gui.typing_keyboard import TypingKeyboard
 from musicnn_gui.widgets.button import IconButton
-from musicnn_gui.widgets.piano import ENTER, ENTER_KEYS, MOUSE, PianoWidget
+from musicnn_gui.widgets.piano import ENTER, ENTER_KEYS, FIRST, LAST, MOUSE, PianoWidget
 from musicnn_gui.widgets.wheels import PedalWidget, WheelWidget
 
 if TYPE_CHECKING:
@@ -57,13 +59,15 @@ class KeyboardPanel(QWidget):
         self._session = session
         self._held = HeldKeys(session.note_on, session.note_off)
         self._typed = TypingKeyboard(self._held, self)
+        self.legends = Legends(self)
+        self._shifts: dict[str, int] = {}  # by kind of instrument: octaves from where its instruments begin
+        self._kind, self._home = "", 0  # of the loaded instrument: its kind, the octave where it begins
         self.piano = PianoWidget()
         self.bend = WheelWidget("Pitch bend", "bend", -1.0, springs=True)
         self.modulation = WheelWidget("Modulation", "mod", 0.0, springs=False)
         self.pedals = {key: PedalWidget(name, short) for key, (_, name, short) in PEDALS.items()}
-        self.down = _step_button("minus", "Typing keyboard an octave down (Z)")
-        self.up = _step_button("plus", "Typing keyboard an octave up (X)")
-        self.softer, self.louder = _step_button("minus", "Type softer (C)"), _step_button("plus", "Type louder (V)")
+        self.down, self.up = _step_button("minus"), _step_button("plus")
+        self.softer, self.louder = _step_button("minus"), _step_button("plus")
         self._octave_words, self._velocity_words = _words("Octave of the typing keyboard"), _words("Typed velocity")
         self._lay_out()
         self.piano.pressed.connect(lambda key, velocity: self._held.press(("piano", key), key, velocity))
@@ -79,7 +83,11 @@ class KeyboardPanel(QWidget):
         self.softer.clicked.connect(lambda: self.step_velocity(-1))
         self.louder.clicked.connect(lambda: self.step_velocity(1))
         session.instrument_changed.connect(self._show_instrument)
-        self.shift(0)
+        self.legends.changed.connect(self._show_legends)
+        self._set_octave(0)
+        self._shifts.clear()
+        self._show_legends()
+        self.legends.refresh()
 
     def _lay_out(self) -> None:
         pedals = QHBoxLayout()
@@ -119,10 +127,14 @@ class KeyboardPanel(QWidget):
         return self._typed.velocity
 
     def shift(self, octaves: int) -> None:
-        """Move the typing keyboard."""
+        """Move the typing keyboard, for instruments of this kind."""
+        self._set_octave(self.octave + octaves)
+
+    def _set_octave(self, octave: int) -> None:
         self._typed.let_go()
-        self._typed.octave = min(max(self.octave + octaves, typing_keys.OCTAVES[0]), typing_keys.OCTAVES[-1])
-        self.piano.set_labels(typing_keys.labels(self.octave))
+        self._typed.octave = min(max(octave, typing_keys.OCTAVES[0]), typing_keys.OCTAVES[-1])
+        self._shifts[self._kind] = self.octave - self._home
+        self.piano.set_labels(typing_keys.labels(self.octave, self.legends.known))
         self._show_words()
 
     def step_velocity(self, steps: int) -> None:
@@ -130,6 +142,21 @@ class KeyboardPanel(QWidget):
         index = typing_keys.VELOCITIES.index(self.velocity) + steps
         self._typed.velocity = typing_keys.VELOCITIES[min(max(index, 0), len(typing_keys.VELOCITIES) - 1)]
         self._show_words()
+
+    def remembered(self) -> dict[str, object]:
+        """The octaves, to be given to `restore` the next time."""
+        shifts = {kind: shift for kind, shift in self._shifts.items() if kind}
+        return {"octave": self.octave, "octaves_by_kind": shifts}
+
+    def restore(self, view: Mapping[str, object]) -> None:
+        """As it was; what is damaged is left out. `octave` alone, of an older version, is for the next instrument."""
+        octave, shifts = view.get("octave"), view.get("octaves_by_kind")
+        if isinstance(octave, int) and not isinstance(octave, bool):
+            self._set_octave(octave)
+        if isinstance(shifts, Mapping):
+            self._shifts.pop("", None)
+            whole = {kind: shift for kind, shift in shifts.items() if isinstance(shift, int)}
+            self._shifts |= {str(kind): shift for kind, shift in whole.items() if not isinstance(shift, bool)}
 
     def let_go(self) -> None:
         """End every note that the window plays, such as when its releases may go to another program."""
@@ -148,18 +175,39 @@ class KeyboardPanel(QWidget):
         self._octave_words.setText(f"octave {self.octave:+d}" if self.octave else "octave 0")
         self._velocity_words.setText(f"velocity {self.velocity}")
 
+    def _show_legends(self) -> None:
+        """Write on piano and hints what is printed on the player's keys."""
+        spell = self.legends.of
+        self.piano.set_labels(typing_keys.labels(self.octave, self.legends.known))
+        for button, tip, place in (
+            (self.down, "Typing keyboard an octave down", typing_keys.OCTAVE_DOWN),
+            (self.up, "Typing keyboard an octave up", typing_keys.OCTAVE_UP),
+            (self.softer, "Type softer", typing_keys.SOFTER), (self.louder, "Type louder", typing_keys.LOUDER),
+        ):  # fmt: skip
+            button.set_tip(f"{tip} ({spell(place)})")
+        white, octaves, velocities = (" and ".join(spell(places)) for places in ("A'", "ZX", "CV"))
+        tip = f"Keys between {white} play the white keys; {octaves} shift the octave, {velocities} the velocity"
+        for words in (self._octave_words, self._velocity_words):
+            words.setToolTip(tip)
+
     def _show_instrument(self) -> None:
         instrument = self._session.instrument
-        if instrument is not None:
-            pads: tuple[str, ...] = getattr(instrument, "pads", ())
-            if pads:
-                first, last = span_of(instrument.keys)
-                self.piano.set_span(first, last)
-                self.shift((first - typing_keys.BASE_KEY) // 12 - self.octave)  # A is the first pad's octave
-            else:
-                self.piano.set_span()
-            self.piano.set_playable(instrument.keys)
-            self.piano.set_names(dict(zip(instrument.keys, pads, strict=False)))
+        if instrument is None:
+            return
+        pads: tuple[str, ...] = getattr(instrument, "pads", ())
+        span = span_of(instrument.keys) if pads else (FIRST, LAST)
+        self.piano.set_span(*span)
+        self._begin_kind(instrument.kind, (span[0] - typing_keys.BASE_KEY) // 12 if pads else 0)
+        self.piano.set_playable(instrument.keys)
+        self.piano.set_names(dict(zip(instrument.keys, pads, strict=False)))
+
+    def _begin_kind(self, kind: str, home: int) -> None:
+        """Go to the octave that this kind of instrument had last. home: where A plays the first pad's octave."""
+        early = self._shifts.pop("", None)  # of the time before the first instrument
+        if early is not None:
+            self._shifts[kind] = early - home
+        self._kind, self._home = kind, home
+        self._set_octave(home + self._shifts.get(kind, 0))
 
     def hideEvent(self, event: QHideEvent) -> None:
         """What is not seen holds no key."""
@@ -178,6 +226,8 @@ class KeyboardPanel(QWidget):
         if kind == QEvent.Type.MouseButtonRelease and isinstance(event, QMouseEvent):
             if event.button() == Qt.MouseButton.LeftButton and watched is not self.piano:
                 self.piano.let_go(MOUSE)
+        elif kind == QEvent.Type.WindowActivate and watched is self.window():
+            self.legends.refresh()
         elif kind == QEvent.Type.ApplicationDeactivate or (kind in AWAY and watched is self.window()):
             self.let_go()
         return False
@@ -191,6 +241,7 @@ class KeyboardPanel(QWidget):
         return not (QApplication.activePopupWidget() or writes or isinstance(focus, TEXT_FIELDS))
 
     def _press(self, event: QKeyEvent) -> bool:
+        self.legends.learn(event)
         if event.key() == Qt.Key.Key_Space and not isinstance(QApplication.focusWidget(), QAbstractButton):
             if not event.isAutoRepeat():
                 stop = event.modifiers() & Qt.KeyboardModifier.ShiftModifier
@@ -222,8 +273,8 @@ class KeyboardPanel(QWidget):
                 self.step_velocity(1)
 
 
-def _step_button(icon: str, tip: str) -> IconButton:
-    button = IconButton(icon, tip, flat=True)
+def _step_button(icon: str) -> IconButton:
+    button = IconButton(icon, "", flat=True)
     button.setFixedSize(20, 20)
     return button
 
@@ -234,7 +285,6 @@ def _words(name: str) -> QLabel:
     label.setStyleSheet(f"color: {FAINT.name()};")
     label.setAlignment(Qt.AlignmentFlag.AlignCenter)
     label.setAccessibleName(name)
-    label.setToolTip("Keys A to ' play the white keys; Z and X shift the octave, C and V the velocity")
     return label
 
 
