@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
 
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication, QKeyEvent
 
 from musicnn_gui import typing_keys
@@ -17,6 +18,7 @@ from musicnn_gui import typing_keys
 DEAD = "`´^~¯˘˙¨˚˝ˇ¸˛"  # noqa: RUF001
 """Accents of dead keys, in the order of X11's dead_grave ... dead_ogonek and of Qt's Key_Dead_Grave ..."""
 DEAD_X11, DEAD_QT = 0xFE50, Qt.Key.Key_Dead_Grave.value
+REFRESH_SECONDS = 3.0
 CORE_KEYBOARD = 0x100  # XkbUseCoreKbd
 STATE_BYTES = 64  # more than an XkbStateRec, whose first byte is the group
 
@@ -29,6 +31,7 @@ class Legends(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.known: dict[str, str] = {}
+        self._asked_at = 0.0
 
     def of(self, places: str) -> str:
         """What is printed on keys, in their order."""
@@ -36,11 +39,14 @@ class Legends(QObject):
 
     def refresh(self) -> None:
         """Ask the system, such as after the player has come back from the settings of another layout."""
+        self._asked_at = time.monotonic()
         if QGuiApplication.platformName() == "xcb" or os.environ.get("WAYLAND_DISPLAY"):
             self._take(x11_legends())
 
     def learn(self, event: QKeyEvent) -> None:
-        """A key is pressed."""
+        """A key is pressed. What else the layout has is asked for now and then, once the note is played."""
+        if time.monotonic() - self._asked_at > REFRESH_SECONDS:
+            QTimer.singleShot(0, self, self.refresh)
         place = typing_keys.place_of(event)
         if place and not event.modifiers():
             legend = _accent(event.key() - DEAD_QT) or printed(event.text())

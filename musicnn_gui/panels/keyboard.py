@@ -161,7 +161,13 @@ class KeyboardPanel(QWidget):
     def let_go(self) -> None:
         """End every note that the window plays, such as when its releases may go to another program."""
         self.piano.let_go()
+        self._let_go_of_mouse()
         self._held.release_all()
+
+    def _let_go_of_mouse(self) -> None:
+        self.piano.let_go(MOUSE)
+        for wheel in (self.bend, self.modulation):
+            wheel.let_go()
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Light the keys that are held, show wheels and pedals."""
@@ -224,8 +230,8 @@ class KeyboardPanel(QWidget):
         if kind == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
             return self._typed.repeats(event) or (self._is_music(watched) and self._press(event))
         if kind == QEvent.Type.MouseButtonRelease and isinstance(event, QMouseEvent):
-            if event.button() == Qt.MouseButton.LeftButton and watched is not self.piano:
-                self.piano.let_go(MOUSE)
+            if event.button() == Qt.MouseButton.LeftButton and not isinstance(watched, PianoWidget | WheelWidget):
+                self._let_go_of_mouse()
         elif kind == QEvent.Type.WindowActivate and watched is self.window():
             self.legends.refresh()
         elif kind == QEvent.Type.ApplicationDeactivate or (kind in AWAY and watched is self.window()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QWheelEvent
+from PySide6.QtGui import QHideEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QWheelEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from musicnn_gui.theme import ACCENT, EDGE, FAINT, PANEL, RADIUS, RAISED, TEXT, small_font
@@ -47,14 +47,26 @@ class WheelWidget(QWidget):
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Move it."""
-        if self._held:
+        if not event.buttons():
+            self.let_go()  # the release went elsewhere
+        elif self._held:
             self._go_to(event.position().y())
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Let it go."""
-        self._held = False
-        if self._springs:
-            self._move_to(0.0)
+        self.let_go()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """A wheel that goes away is not held."""
+        self.let_go()
+        super().hideEvent(event)
+
+    def let_go(self) -> None:
+        """The mouse holds it no longer."""
+        if self._held:
+            self._held = False
+            if self._springs:
+                self._move_to(0.0)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """A step up or down, for a wheel that stays."""
