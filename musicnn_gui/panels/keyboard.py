@@ -164,10 +164,13 @@ class KeyboardPanel(QWidget):
         self._let_go_of_mouse()
         self._held.release_all()
 
-    def _let_go_of_mouse(self) -> None:
-        self.piano.let_go(MOUSE)
+    def _let_go_of_mouse(self, grabber: QObject | None = None) -> None:
+        """Whatever holds the mouse lets it go, but for the widget that hears so itself."""
+        if grabber is not self.piano:
+            self.piano.let_go(MOUSE)
         for wheel in (self.bend, self.modulation):
-            wheel.let_go()
+            if grabber is not wheel:
+                wheel.let_go()
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Light the keys that are held, show wheels and pedals."""
@@ -230,8 +233,8 @@ class KeyboardPanel(QWidget):
         if kind == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
             return self._typed.repeats(event) or (self._is_music(watched) and self._press(event))
         if kind == QEvent.Type.MouseButtonRelease and isinstance(event, QMouseEvent):
-            if event.button() == Qt.MouseButton.LeftButton and not isinstance(watched, PianoWidget | WheelWidget):
-                self._let_go_of_mouse()
+            if event.button() == Qt.MouseButton.LeftButton:
+                self._let_go_of_mouse(watched)
         elif kind == QEvent.Type.WindowActivate and watched is self.window():
             self.legends.refresh()
         elif kind == QEvent.Type.ApplicationDeactivate or (kind in AWAY and watched is self.window()):
