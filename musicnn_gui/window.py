@@ -10,14 +10,25 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, Qt, QTimer, QUrl
-from PySide6.QtGui import QAction, QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent, QKeySequence
+from PySide6.QtCore import QByteArray, QSize, Qt, QTimer, QUrl
+from PySide6.QtGui import (
+    QAction,
+    QCloseEvent,
+    QDesktopServices,
+    QDragEnterEvent,
+    QDropEvent,
+    QKeySequence,
+    QScreen,
+    QShowEvent,
+)
 from PySide6.QtWidgets import (
     QApplication,
     QFileDialog,
+    QFrame,
     QHBoxLayout,
     QMainWindow,
     QMenu,
+    QScrollArea,
     QSplitter,
     QVBoxLayout,
     QWidget,
@@ -36,13 +47,17 @@ from musicnn_gui.panels.messages import Hint, MessageBar
 from musicnn_gui.panels.morph import MorphPanel
 from musicnn_gui.panels.spectrograms import SpectrogramsPanel
 from musicnn_gui.panels.transport import MIDI_SUFFIXES, TransportPanel
+from musicnn_gui.screens import first_size, keep_on_screen
 from musicnn_gui.session import Session
 from musicnn_gui.theme import SPACE
 
 FRAME_MS = 16
 STATUS_SECONDS = 0.2
 FRAMES_KEPT = 3600
-SMALLEST = (1000, 620)
+FIRST = QSize(1280, 800)
+SMALLEST = QSize(880, 430)
+"""Room that all panels need to be seen at once. A smaller window scrolls."""
+LEAST = QSize(480, 320)
 PRESET_SUFFIX = ".json"
 
 
@@ -53,8 +68,8 @@ class MainWindow(QMainWindow):
         super().__init__()
         self.session = session
         self.setWindowTitle("MusicNN")
-        self.setMinimumSize(*SMALLEST)
-        self.resize(1280, 800)
+        self.setMinimumSize(LEAST)
+        self.resize(first_size(FIRST, SMALLEST, self.screen().availableGeometry()))
         self.setAcceptDrops(True)
         self.header = HeaderPanel(session)
         self.spectrograms, self.knobs, self.morph = SpectrogramsPanel(session), KnobsPanel(session), MorphPanel(session)
@@ -75,6 +90,7 @@ class MainWindow(QMainWindow):
         self.frame_times: deque[float] = deque(maxlen=FRAMES_KEPT)
         """Moments of the last frames, in seconds of `time.perf_counter`."""
         self._status_at = 0.0
+        self._watches_screens = False
         self._timer = QTimer(self)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._advance)
@@ -111,10 +127,42 @@ class MainWindow(QMainWindow):
         layout.addWidget(self.header)
         layout.addWidget(lower, 1)
         layout.addLayout(bottom)
-        self.setCentralWidget(body)
+        body.setMinimumSize(SMALLEST)
+        scroll = QScrollArea()
+        scroll.setWidget(body)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setCentralWidget(scroll)
         body.setFocus()
 
+    def open(self) -> None:
+        """Show the window where the screen has room for it; one that is too small for all panels is filled."""
+        room = self.screen().availableGeometry().size()
+        if room.width() < SMALLEST.width() or room.height() < SMALLEST.height():
+            self.showMaximized()
+        else:
+            self.show()
+
     # --- events of the window ---
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Stay on the screen: the one that there is now, another one, and one that changes its size."""
+        super().showEvent(event)
+        QTimer.singleShot(0, self, lambda: keep_on_screen(self, SMALLEST))
+        handle = self.windowHandle()
+        if handle is not None and not self._watches_screens:
+            self._watches_screens = True
+            handle.screenChanged.connect(self._watch_screen)
+            self._watch_screen(handle.screen())
+
+    def _watch_screen(self, screen: QScreen) -> None:
+        """The window has come to a screen. It is not moved, because the player may be dragging it."""
+        keep_on_screen(self, SMALLEST, move=False)
+        screen.availableGeometryChanged.connect(self._screen_changed, Qt.ConnectionType.UniqueConnection)
+
+    def _screen_changed(self) -> None:
+        keep_on_screen(self, SMALLEST)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Remember the window."""

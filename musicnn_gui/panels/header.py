@@ -40,6 +40,7 @@ class HeaderPanel(QWidget):
         self._ask_when_done = False
         self.menu_button = IconButton("menu", "Menu (F10)", flat=True)
         self.name = QLabel("<b>MusicNN</b>")
+        self.name.setMinimumWidth(1)  # hidden, not in the way, where there is no room for it
         self.name.setStyleSheet(f"color: {ACCENT.name()}; font-size: 15px;")
         self.instruments, self.presets = Browser("instrument"), Browser("preset")
         self.favourite = IconButton("star", "Favourite instrument", checkable=True, flat=True, colour=WARM)
