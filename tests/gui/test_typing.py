@@ -27,7 +27,7 @@ from engine.reports import InstrumentInfo
 from musicnn_gui import typing_keys
 from musicnn_gui.held_keys import HeldKeys
 from musicnn_gui.keys import key_groups
-from musicnn_gui.legends import DEAD_QT, Legends, printed
+from musicnn_gui.legends import DEAD, DEAD_QT, Legends, printed
 from musicnn_gui.panels.keyboard import KeyboardPanel
 from musicnn_gui.typing_keyboard import REPEAT_MS
 
@@ -397,7 +397,7 @@ def test_damaged_octaves_are_left_out(desk, bad):
 US = "ASDFGHJKL;'WETYUOP]ZXCV"
 LAYOUTS = {
     "us": US, "fr": "QSDFGHJKLMÙZETYUOP$WXCV", "de": "ASDFGHJKLÖÄWETZUOP+YXCV", "dvorak": "AOEUIDHTNS-,.YFGRL=;QJK",
-    "es": "ASDFGHJKLÑ´WETYUOP+ZXCV",
+    "es": f"ASDFGHJKLÑ{DEAD[1]}WETYUOP+ZXCV",
 }  # fmt: skip
 MAC_CODES = dict(
     zip(US, (0, 1, 2, 3, 5, 4, 38, 40, 37, 41, 39, 13, 14, 17, 16, 32, 31, 35, 30, 6, 7, 8, 9), strict=True)
@@ -409,7 +409,7 @@ def struck(platform, place, legend, kind=QEvent.Type.KeyPress):
     """The event of a key as a platform tells of it."""
     scan = typing_keys.SCAN_CODES[place] + (8 if platform[0] in "xw" and platform != "windows" else 0)
     scan, virtual = (1, MAC_CODES[place]) if platform == "cocoa" else (scan, ord(legend))
-    key, text = (DEAD_QT + 1, "") if legend == "´" else (ord(legend), legend.lower())
+    key, text = (DEAD_QT + 1, "") if legend == DEAD[1] else (ord(legend), legend.lower())
     return QKeyEvent(kind, key, Qt.KeyboardModifier.NoModifier, scan, virtual, 0, text)
 
 
@@ -521,8 +521,10 @@ class Anything(RuleBasedStateMachine):
     @rule(modal=st.booleans())
     def open_dialog(self, modal):
         if not QApplication.activePopupWidget():
+            active = QApplication.activeWindow() is self.desk.window
             self.desk.dialog(modal)
-            self.lose()
+            if active or modal:
+                self.lose()
 
     @rule()
     def go_back(self):
