@@ -7,6 +7,7 @@ worker no more than those.
 from __future__ import annotations
 
 import bisect
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from engine.midi.channel import (
@@ -44,6 +45,7 @@ DEFAULT_PARAMETERS = (
     (RPN_MSB, 127), (RPN_LSB, 127),
 )  # fmt: skip
 """Controllers that put back bend range and tuning."""
+LEVELS = (VOLUME, EXPRESSION, PAN)
 STEP = 128  # events between two states that are kept
 
 Held = dict[tuple[int, int, int, int], Event]
@@ -86,7 +88,7 @@ class Chase:
         self.score = score
         self.times = [event.sample for event in score.events]
         self.tracks = score.track_of or (0,) * len(score.events)
-        self._untouched = _untouched(score)
+        self.untouched = _untouched(score)
         self._parameters = [event for event in score.events if _is_parameter(event)]
         self._kept: list[_State] = []
         self._last: tuple[int, list[Event], Held] = (-1, [], {})  # a loop asks for the same again and again
@@ -99,9 +101,17 @@ class Chase:
     @property
     def pedals(self) -> list[Event]:
         """Events that lift every pedal that the score presses and that holds notes."""
-        return [
-            event for event in self._untouched if event.kind is Kind.CONTROL and event.number in (SUSTAIN, SOSTENUTO)
-        ]
+        return [event for event in self.untouched if _is_control(event, (SUSTAIN, SOSTENUTO))]
+
+    @property
+    def levels(self) -> list[Event]:
+        """Events that put back the volume, expression and pan that the score moves."""
+        return [event for event in self.untouched if _is_control(event, LEVELS)]
+
+    @property
+    def movements(self) -> list[Event]:
+        """Events that put back everything else that the score moves: pedals, wheels, pressure, bend and its range."""
+        return [event for event in self.untouched if not _is_control(event, LEVELS)]
 
     def at(self, sample: int) -> tuple[list[Event], Held]:
         """Controllers, bends and programs, and held notes, as they stand before a sample.
@@ -120,7 +130,11 @@ class Chase:
         state = self._kept[kept].copy()
         for index in range(kept * STEP, until):
             state.take(self.score.events[index], self.tracks[index])
-        return [*self._untouched, *self._parameters[: state.parameters], *state.controls.values()], state.held
+        return [*self.untouched, *self._parameters[: state.parameters], *state.controls.values()], state.held
+
+
+def _is_control(event: Event, numbers: Container[int]) -> bool:
+    return event.kind is Kind.CONTROL and event.number in numbers
 
 
 def _is_parameter(event: Event) -> bool:

@@ -88,7 +88,7 @@ class LiveEngine:
     def send(self, event: Event) -> None:
         """Let an event happen at its sample; one in the past happens at once."""
         if self._has_place(event):
-            self._wish(lambda: self._take([event]))
+            self._wish(lambda: self._play(event))
 
     def play_event(self, event: Event, moment: float | None = None) -> None:
         """Let an event happen that happened at a moment (time.perf_counter), `event_delay` later; None is now."""
@@ -101,8 +101,8 @@ class LiveEngine:
         self.send(knob(0, name, value, channel))
 
     def panic(self) -> None:
-        """Silence at once; the transport stops."""
-        self._wish(self._transport.stop)
+        """Silence at once; the transport pauses where it is."""
+        self._wish(self._transport.pause)
         self.send(panic(0))
 
     def quiet(self) -> None:
@@ -113,7 +113,9 @@ class LiveEngine:
         self._fresh_since = time.perf_counter()
 
         def neutral() -> None:
-            self._take([event for channel in range(CHANNELS) for event in everything_neutral(channel)])
+            for channel in range(CHANNELS):
+                for event in everything_neutral(channel):
+                    self._play(event)
             if self._transport.playing:
                 self._transport.seek(self._transport.position)
 
@@ -275,7 +277,11 @@ class LiveEngine:
         sample = self._clock.sample(moment) + self.event_delay
         if sample < self._synth.position and event.kind is not Kind.KNOB:  # a window sets many at its start
             self._late += 1
-        self._take([event.at(max(0, sample))])
+        self._play(event.at(max(0, sample)))
+
+    def _play(self, event: Event) -> None:
+        """Let an event of the player's own happen."""
+        self._take([*self._transport.before(event), event])
 
     def _take(self, events: Iterable[Event]) -> None:
         """Let events happen at their samples; whatever is played comes this way."""

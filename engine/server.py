@@ -219,6 +219,8 @@ class Server:
         prepare_thread()
         values = self._engine.listen(read_audio(path, SAMPLE_RATE), channel)
         if channel is None:
+            for key, value in values.items():
+                self._controllers.turned(key, value)
             self._send("knobs", values)
         else:
             self._send("part_knobs", channel, values)
@@ -376,6 +378,7 @@ class Server:
     def _note_turn(self, event: Event) -> None:
         if event.kind is Kind.KNOB:
             self._controllers.turned(event.name, event.value)
+            self._turned.pop(event.name, None)  # what a controller turned before is out of date
 
     def _tell_controllers(self) -> None:
         """On the reporter's thread."""

@@ -13,6 +13,7 @@ from dataclasses import replace
 from engine.chase import Chase
 from engine.midi.events import Event, Kind, note_off
 from engine.midi.files import Score
+from engine.own_controls import OwnControls
 from engine.score_options import SHORTEST_LOOP_SECONDS, ScoreOptions
 
 UNIT = 1000  # of a sample
@@ -33,6 +34,8 @@ class Transport:
         self._sounding: dict[tuple[int, int, int, int], int | None] = {}
         # (channel, sounding key, voice): the score's key that sounds there
         self._struck: dict[tuple[int, int, int], int] = {}
+        self._own = OwnControls()
+        self._levels: list[Event] = []  # that the score has left as it moved them
         self._beats: Event | None = None  # the score's tempo, as it was last given
         self._scout: Transport | None = None  # plays FORESEEN samples before this one
 
@@ -70,13 +73,19 @@ class Transport:
         elif self.position >= self.score.length:
             self._go(0)
         self.playing, self._scout = True, None
-        self._pending += self._chased()
+        moved = self._chase.levels
+        self._pending += [*(event for event in self._levels if event not in moved), *self._chased()]
+        self._levels = []
 
     def pause(self) -> None:
-        """Stay here, with every note of the score ended; those of the player's hands go on."""
+        """Stay here, with every note of the score ended, and nothing left as the score has moved it.
+
+        Notes of the player's hands go on, and the player's own pedals and wheels stay where they are.
+        """
         if self.playing:
             self.playing = False
             self._pending += self._quiet()
+            self._pending += self._left()
 
     def stop(self) -> None:
         """End every note and go back to the beginning."""
@@ -107,6 +116,15 @@ class Transport:
         loop = self.loop
         if self.playing and loop is not None and self.position >= loop[1]:
             self.seek(loop[0])
+
+    def before(self, event: Event) -> list[Event]:
+        """What has to happen before an event of the player's own: a note sounds at the player's levels."""
+        self._own.hear(event)
+        if event.kind is not Kind.NOTE_ON or self.playing or not self._levels:
+            return []
+        due = [level for level in self._levels if level.channel == event.channel]
+        self._levels = [level for level in self._levels if level.channel != event.channel]
+        return [level.at(event.sample) for level in self._own.restored(due)]
 
     # --- what is handed out ---
 
@@ -188,6 +206,7 @@ class Transport:
         for index in range(last, len(self.score.events)):
             self._pending += self._voiced(self.score.events[index], self._chase.tracks[index])
         self.playing = False
+        self._pending += self._left()
         self._go(self.score.length)
 
     # --- notes ---
@@ -254,6 +273,15 @@ class Transport:
         self._sounding, self._struck = {}, {}
         ends = (note_off(0, key, channel).with_voice(voice) for channel, key, voice in keys)
         return [*self._chase.pedals, *ends]
+
+    def _left(self) -> list[Event]:
+        """The score is left: pedals, wheels and bends go back at once.
+
+        Volume, expression and pan go back before the player's next note: what rings on after the end of a fade-out
+        must not become loud.
+        """
+        self._levels = self._chase.levels
+        return self._own.restored(self._chase.movements)
 
     def _chased(self) -> list[Event]:
         """What holds at the place: controllers, then the notes that are held there."""

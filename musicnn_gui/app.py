@@ -75,7 +75,7 @@ def run(options: PlayOptions) -> int:
     )  # first: the engine's process loads while the window is made
     window = MainWindow(session)
     sys.excepthook = _Excepthook(window)
-    window.show()
+    window.open()
 
     def ready() -> None:
         sys.stdout.write(f"{READY} after {_since_start():.1f} s\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -48,11 +49,13 @@ ACTIONS = (
     ActionRow("quit", "Quit", "Ctrl+Q", "Window"),
 )
 
+TYPING = (
+    ("ASDFGHJKL;'", "white keys"), ("WETYUOP]", "black keys"), ("ZX", "octave down, up"), ("CV", "softer, louder"),
+)  # fmt: skip
+"""The typing keyboard, by the places of the keys."""
+
 OTHERS = (
-    ("Playing", (
-        ("A S D ... '", "white keys"), ("W E T Y U O P ]", "black keys"), ("Z X", "octave down, up"),
-        ("C V", "softer, louder"), ("Space, Shift+Space", "play or pause, stop"),
-    )),
+    ("Playing", (("Space, Shift+Space", "play or pause, stop"),)),
     ("On a knob", (
         ("arrows, page keys", "turn; Shift for fine"), ("Home, End", "lowest, highest"), ("Del", "default"),
         ("Enter or a digit", "type a value"), ("Ctrl+L", "lock"), ("Menu key", "MIDI learn and more"),
@@ -69,10 +72,11 @@ OTHERS = (
 """Keys that mean something in one place only."""
 
 
-def key_groups() -> list[tuple[str, list[tuple[str, str]]]]:
-    """The whole table, by group: (key, what it does)."""
+def key_groups(spell: Callable[[str], str] = str) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The whole table, by group: (key, what it does). spell: what is printed on keys, by their places."""
     named = [
         (group, [(row.keys, row.text) for row in rows if row.keys])
         for group, rows in groupby(ACTIONS, key=lambda row: row.group)
     ]
-    return [*((title, list(rows)) for title, rows in OTHERS), *named]
+    typing = [(" ".join(spell(places)), text) for places, text in TYPING]
+    return [("Typing keyboard", typing), *((title, list(rows)) for title, rows in OTHERS), *named]

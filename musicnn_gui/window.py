@@ -10,14 +10,25 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, QEvent, Qt, QTimer, QUrl
-from PySide6.QtGui import QAction, QCloseEvent, QDesktopServices, QDragEnterEvent, QDropEvent, QKeySequence
+from PySide6.QtCore import QByteArray, QSize, Qt, QTimer, QUrl
+from PySide6.QtGui import (
+    QAction,
+    QCloseEvent,
+    QDesktopServices,
+    QDragEnterEvent,
+    QDropEvent,
+    QKeySequence,
+    QScreen,
+    QShowEvent,
+)
 from PySide6.QtWidgets import (
     QApplication,
     QFileDialog,
+    QFrame,
     QHBoxLayout,
     QMainWindow,
     QMenu,
+    QScrollArea,
     QSplitter,
     QVBoxLayout,
     QWidget,
@@ -36,13 +47,17 @@ from musicnn_gui.panels.messages import Hint, MessageBar
 from musicnn_gui.panels.morph import MorphPanel
 from musicnn_gui.panels.spectrograms import SpectrogramsPanel
 from musicnn_gui.panels.transport import MIDI_SUFFIXES, TransportPanel
+from musicnn_gui.screens import first_size, keep_on_screen
 from musicnn_gui.session import Session
 from musicnn_gui.theme import SPACE
 
 FRAME_MS = 16
 STATUS_SECONDS = 0.2
 FRAMES_KEPT = 3600
-SMALLEST = (1000, 620)
+FIRST = QSize(1280, 800)
+SMALLEST = QSize(880, 430)
+"""Room that all panels need to be seen at once. A smaller window scrolls."""
+LEAST = QSize(480, 320)
 PRESET_SUFFIX = ".json"
 
 
@@ -53,8 +68,8 @@ class MainWindow(QMainWindow):
         super().__init__()
         self.session = session
         self.setWindowTitle("MusicNN")
-        self.setMinimumSize(*SMALLEST)
-        self.resize(1280, 800)
+        self.setMinimumSize(LEAST)
+        self.resize(first_size(FIRST, SMALLEST, self.screen().availableGeometry()))
         self.setAcceptDrops(True)
         self.header = HeaderPanel(session)
         self.spectrograms, self.knobs, self.morph = SpectrogramsPanel(session), KnobsPanel(session), MorphPanel(session)
@@ -64,6 +79,8 @@ class MainWindow(QMainWindow):
         self.messages, self.hint = MessageBar(self), Hint(self.spectrograms.output)
         self.actions_by_name = self._actions()
         self.header.menu_button.clicked.connect(self.show_menu)
+        self.keyboard.legends.changed.connect(self._show_legends)
+        self._show_legends()
         session.message.connect(self.messages.show_message)
         session.score_changed.connect(self._show_title)
         self._restore()
@@ -73,6 +90,7 @@ class MainWindow(QMainWindow):
         self.frame_times: deque[float] = deque(maxlen=FRAMES_KEPT)
         """Moments of the last frames, in seconds of `time.perf_counter`."""
         self._status_at = 0.0
+        self._watches_screens = False
         self._timer = QTimer(self)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._advance)
@@ -109,20 +127,47 @@ class MainWindow(QMainWindow):
         layout.addWidget(self.header)
         layout.addWidget(lower, 1)
         layout.addLayout(bottom)
-        self.setCentralWidget(body)
+        body.setMinimumSize(SMALLEST)
+        scroll = QScrollArea()
+        scroll.setWidget(body)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setCentralWidget(scroll)
         body.setFocus()
+
+    def open(self) -> None:
+        """Show the window where the screen has room for it; one that is too small for all panels is filled."""
+        room = self.screen().availableGeometry().size()
+        if room.width() < SMALLEST.width() or room.height() < SMALLEST.height():
+            self.showMaximized()
+        else:
+            self.show()
 
     # --- events of the window ---
 
-    def changeEvent(self, event: QEvent) -> None:
-        """Without the keyboard's attention no release would be heard: let every typed key go."""
-        if event.type() == QEvent.Type.ActivationChange and not self.isActiveWindow():
-            self.keyboard.let_go()
-        super().changeEvent(event)
+    def showEvent(self, event: QShowEvent) -> None:
+        """Stay on the screen: the one that there is now, another one, and one that changes its size."""
+        super().showEvent(event)
+        QTimer.singleShot(0, self, lambda: keep_on_screen(self, SMALLEST))
+        handle = self.windowHandle()
+        if handle is not None and not self._watches_screens:
+            self._watches_screens = True
+            handle.screenChanged.connect(self._watch_screen)
+            self._watch_screen(handle.screen())
+
+    def _watch_screen(self, screen: QScreen) -> None:
+        """The window has come to a screen. It is not moved, because the player may be dragging it."""
+        keep_on_screen(self, SMALLEST, move=False)
+        screen.availableGeometryChanged.connect(self._screen_changed, Qt.ConnectionType.UniqueConnection)
+
+    def _screen_changed(self) -> None:
+        keep_on_screen(self, SMALLEST)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Remember the window."""
         self._timer.stop()
+        self.keyboard.let_go()
         application = QApplication.instance()
         if application is not None:
             application.removeEventFilter(self.keyboard)
@@ -213,7 +258,7 @@ class MainWindow(QMainWindow):
 
     def show_keys(self) -> None:
         """Which key does what."""
-        TextDialog("Keys", keys_html(key_groups()), self).show()
+        TextDialog("Keys", keys_html(key_groups(self.keyboard.legends.of)), self).show()
 
     def show_about(self) -> None:
         """What this is, and under which licences."""
@@ -241,6 +286,9 @@ class MainWindow(QMainWindow):
             self.header.show_state()
             self.status.show_state(snapshot, self.session.meters)
 
+    def _show_legends(self) -> None:
+        self.hint.show_keys(*self.keyboard.legends.of("AK"))
+
     def _show_title(self) -> None:
         path = self.session.score_path
         self.setWindowTitle(f"{path.name} - MusicNN" if path else "MusicNN")
@@ -252,7 +300,7 @@ class MainWindow(QMainWindow):
         return {
             **{name: _packed(splitter.saveState()) for name, splitter in self.splitters.items()},
             "axis": options.axis, "colours": options.colours, "floor_db": options.floor_db, "top_db": options.top_db,
-            "morph": self.morph.remembered(), "octave": self.keyboard.octave, "hinted": not self.hint.isVisibleTo(self),
+            "morph": self.morph.remembered(), **self.keyboard.remembered(), "hinted": not self.hint.isVisibleTo(self),
         }  # fmt: skip
 
     def _restore(self) -> None:
@@ -266,8 +314,7 @@ class MainWindow(QMainWindow):
                 splitter.restoreState(_unpacked(view[name]))
         self.spectrograms.restore(view)
         self.morph.restore(view.get("morph"))
-        if isinstance(view.get("octave"), int):
-            self.keyboard.shift(view["octave"])
+        self.keyboard.restore(view)
         self.hint.setHidden(view.get("hinted") is True)
 
 

@@ -40,11 +40,13 @@ class ControllerMap:
 
     def take(self, event: Event) -> Event | None:
         """The event, a knob's event instead, or None where its controller has not yet come to the knob."""
-        name = self._knobs.get(event.number) if event.kind is Kind.CONTROL else None
-        if name is None:
+        if event.kind is not Kind.CONTROL:
             return event
         number, place = event.number, event.value / 127
         before, self._seen[number] = self._seen.get(number), place
+        name = self._knobs.get(number)
+        if name is None:
+            return event
         stands = self._places.get(name, KNOBS[name].to_position(KNOBS[name].default))
         if number not in self._held and not _reaches(before, place, stands):
             return None

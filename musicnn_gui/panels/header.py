@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from musicnn_gui.presets import Preset
 
 ROOM_FOR_NAME = 1180  # pixels of the window from which its name is shown
+ROOM_FOR_METER = 1000  # from which the meter has its full width
 VOLUME = MASTER[0]
 
 
@@ -40,6 +41,7 @@ class HeaderPanel(QWidget):
         self._ask_when_done = False
         self.menu_button = IconButton("menu", "Menu (F10)", flat=True)
         self.name = QLabel("<b>MusicNN</b>")
+        self.name.setMinimumWidth(1)  # hidden, not in the way, where there is no room for it
         self.name.setStyleSheet(f"color: {ACCENT.name()}; font-size: 15px;")
         self.instruments, self.presets = Browser("instrument"), Browser("preset")
         self.favourite = IconButton("star", "Favourite instrument", checkable=True, flat=True, colour=WARM)
@@ -178,6 +180,7 @@ class HeaderPanel(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """The program's name is shown where there is room."""
         self.name.setVisible(self.width() >= ROOM_FOR_NAME)
+        self.meter.setMaximumWidth(self.meter.sizeHint().width() if self.width() >= ROOM_FOR_METER else 0)
         super().resizeEvent(event)
 
     def _recorded(self) -> None:

@@ -12,7 +12,7 @@ from musicnn_gui.widgets.button import IconButton
 MOST_LINES = 3
 NEWS_MS = 6000
 MARGIN = 12
-HINT = "Press A-K or play your keyboard"
+HINT = "Press {}-{} or play your keyboard"
 
 
 class MessageBar(QWidget):
@@ -78,7 +78,7 @@ class Hint(QLabel):
     """How to make the first sound; lies over another widget until a note was played."""
 
     def __init__(self, over: QWidget) -> None:
-        super().__init__(HINT, over)
+        super().__init__(HINT.format(*"AK"), over)
         self._over = over
         font = self.font()
         font.setPointSizeF(font.pointSizeF() + 2)
@@ -90,6 +90,11 @@ class Hint(QLabel):
             f"background: {ACCENT.name()}; color: {BACKGROUND.name()}; border-radius: 15px; padding: 6px 18px;"
         )
         over.installEventFilter(self)
+        self._place()
+
+    def show_keys(self, first: str, last: str) -> None:
+        """Say which keys of the computer play, as they are printed."""
+        self.setText(HINT.format(first, last))
         self._place()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from PySide6.QtCore import QEvent, QLocale, QPoint, QPointF, QRect, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
+    QAccessible,
     QColor,
     QContextMenuEvent,
     QDoubleValidator,
@@ -22,6 +23,7 @@ from PySide6.QtWidgets import QLabel, QLineEdit, QMenu, QSizePolicy, QWidget
 
 from engine.knobs import Knob
 from musicnn_gui.theme import ACCENT, DISABLED, EDGE, FAINT, PANEL, TEXT, WARM, blend, small_font
+from musicnn_gui.widgets.accessible import Adjustable, expose, tell_value
 from musicnn_gui.widgets.icons import draw_icon
 
 TURN_PIXELS = 200.0  # of dragging from one end to the other
@@ -66,6 +68,7 @@ class KnobWidget(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.setMouseTracking(True)
         self._describe()
+        self._expose()
 
     # --- what is shown ---
 
@@ -85,6 +88,7 @@ class KnobWidget(QWidget):
         if value != self._value:
             self._value = value
             self._describe()
+            tell_value(self)
             self.update()
 
     def set_locked(self, locked: bool) -> None:
@@ -122,6 +126,8 @@ class KnobWidget(QWidget):
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Drag: up is more."""
+        if not event.buttons():
+            self._end_drag()  # the release went elsewhere
         if self._drag is None:
             return
         before, position = self._drag
@@ -260,6 +266,15 @@ class KnobWidget(QWidget):
             self.gesture_ended.emit()
 
     # --- words and picture ---
+
+    def _expose(self) -> None:
+        """Screen readers meet a dial."""
+        knob = self.knob
+        step = knob.to_value(STEP) - knob.low
+        expose(self, Adjustable(
+            QAccessible.Role.Dial, knob.low, knob.high, step, lambda: self._value, lambda: knob.text(self._value),
+            self._move_to,
+        ))  # fmt: skip
 
     def _describe(self) -> None:
         state = [self.knob.text(self._value)]

@@ -33,7 +33,8 @@ class MeterWidget(QWidget):
         self._peak_times = [0.0, 0.0]
         self._limiting = self._clipped = False
         self._shown_at = time.monotonic()
-        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        self.setMinimumWidth(72)
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setAccessibleName("Output level")
         self.setToolTip(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QHideEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from engine.units import key_name
+from musicnn_gui.held_keys import HeldKeys
 from musicnn_gui.theme import ACCENT, BACKGROUND, LIT_KEY, blend, small_font
 
 BLACK = frozenset({1, 3, 6, 8, 10})
@@ -20,6 +21,8 @@ BLACK_WIDTH, BLACK_HEIGHT = 0.62, 0.62
 SOFTEST, LOUDEST = 30, 120
 NAME_HEIGHT = 12
 FIRST, LAST = 21, 108
+MOUSE, ENTER = "mouse", "enter"
+ENTER_KEYS = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 
 
 class PianoWidget(QWidget):
@@ -39,7 +42,7 @@ class PianoWidget(QWidget):
         self._labels: dict[int, str] = {}
         self._names: dict[int, str] = {}
         self._playable = range(128)
-        self._mouse_key: int | None = None
+        self._held = HeldKeys(self.pressed.emit, self.released.emit)
         self._chosen = 60
         self._resting: QPixmap | None = None
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -90,7 +93,7 @@ class PianoWidget(QWidget):
 
     def set_span(self, first: int = FIRST, last: int = LAST) -> None:
         """Show these keys; both ends have to be white."""
-        self._leave()
+        self.let_go()
         self._first, self._last = first, last
         self._whites = [key for key in range(first, last + 1) if key % 12 not in BLACK]
         self._chosen = min(max(self._chosen, first), last)
@@ -117,64 +120,67 @@ class PianoWidget(QWidget):
 
     # --- mouse and keys ---
 
+    def let_go(self, *sources: str) -> None:
+        """Release what these sources hold, or everything."""
+        for source in sources or (MOUSE, ENTER):
+            self._held.release(source)
+
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Play the key under the mouse."""
         if event.button() == Qt.MouseButton.LeftButton:
+            self.let_go(MOUSE)
             self._go_to(event.position())
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Glide from key to key."""
         if event.buttons() & Qt.MouseButton.LeftButton:
             self._go_to(event.position())
+        else:
+            self.let_go(MOUSE)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Let the key go."""
         if event.button() == Qt.MouseButton.LeftButton:
-            self._leave()
+            self.let_go(MOUSE)
 
     def hideEvent(self, event: QHideEvent) -> None:
         """What is not seen holds no key."""
-        self._leave()
+        self.let_go()
         super().hideEvent(event)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Nor does what is disabled."""
+        if event.type() == QEvent.Type.EnabledChange and not self.isEnabled():
+            self.let_go()
+        super().changeEvent(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Choose a key and play it."""
         moves = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1, Qt.Key.Key_Down: -12, Qt.Key.Key_Up: 12}
         key = Qt.Key(event.key())
         if key in moves:
-            self._leave()
+            self.let_go(ENTER)
             self._chosen = min(max(self._chosen + moves[key], self._first), self._last)
             self.update()
-        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+        elif key in ENTER_KEYS:
             if not event.isAutoRepeat():
-                self._hold(self._chosen, (SOFTEST + LOUDEST) // 2)
+                self._held.press(ENTER, self._chosen, (SOFTEST + LOUDEST) // 2)
         else:
             super().keyPressEvent(event)
 
     def keyReleaseEvent(self, event: QKeyEvent) -> None:
         """Let the key go."""
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not event.isAutoRepeat():
-            self._leave()
+        if event.key() in ENTER_KEYS and not event.isAutoRepeat():
+            self.let_go(ENTER)
         super().keyReleaseEvent(event)
 
     def _go_to(self, point: QPointF) -> None:
         key = self.key_at(point)
-        if key == self._mouse_key:
-            return
-        self._leave()
-        if key is not None:
+        if key is None:
+            self.let_go(MOUSE)
+        elif key != self._held.key_of(MOUSE):
             depth = point.y() / self.key_rect(key).height()
-            self._hold(key, round(SOFTEST + (LOUDEST - SOFTEST) * min(max(depth, 0.0), 1.0)))
-
-    def _hold(self, key: int, velocity: int) -> None:
-        self._leave()
-        self._mouse_key = key
-        self.pressed.emit(key, velocity)
-
-    def _leave(self) -> None:
-        if self._mouse_key is not None:
-            key, self._mouse_key = self._mouse_key, None
-            self.released.emit(key)
+            self._held.press(MOUSE, key, round(SOFTEST + (LOUDEST - SOFTEST) * min(max(depth, 0.0), 1.0)))
 
     # --- drawing ---
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QWheelEvent
+from PySide6.QtGui import QAccessible, QHideEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QWheelEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from musicnn_gui.theme import ACCENT, EDGE, FAINT, PANEL, RADIUS, RAISED, TEXT, small_font
+from musicnn_gui.widgets.accessible import Adjustable, expose, tell_value
 
-STEP = 0.05
+STEP, HALF = 0.05, 0.5
 LABEL = 13
 
 
@@ -24,6 +25,9 @@ class WheelWidget(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Expanding)
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setAccessibleName(name)
+        expose(self, Adjustable(
+            QAccessible.Role.Slider, low, 1.0, STEP, lambda: self._value, lambda: f"{self._value:.0%}", self._move_to
+        ))  # fmt: skip
         self.setToolTip(f"<b>{name}</b><br>Drag, or use the arrow keys{'; it springs back' if springs else ''}.")
 
     def sizeHint(self) -> QSize:
@@ -47,14 +51,26 @@ class WheelWidget(QWidget):
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Move it."""
-        if self._held:
+        if not event.buttons():
+            self.let_go()  # the release went elsewhere
+        elif self._held:
             self._go_to(event.position().y())
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Let it go."""
-        self._held = False
-        if self._springs:
-            self._move_to(0.0)
+        self.let_go()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """A wheel that goes away is not held."""
+        self.let_go()
+        super().hideEvent(event)
+
+    def let_go(self) -> None:
+        """The mouse holds it no longer."""
+        if self._held:
+            self._held = False
+            if self._springs:
+                self._move_to(0.0)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """A step up or down, for a wheel that stays."""
@@ -90,6 +106,7 @@ class WheelWidget(QWidget):
     def _show(self, value: float) -> None:
         self._value = value
         self.setAccessibleDescription(f"{value:.0%}")
+        tell_value(self)
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -126,6 +143,9 @@ class PedalWidget(QWidget):
         self.setAccessibleName(name)
         self.setToolTip(f"<b>{name}</b><br>Shows the pedal's depth; click or press Enter to hold it or let it go.")
         self.setAccessibleDescription("up")
+        expose(self, Adjustable(
+            QAccessible.Role.Slider, 0.0, 1.0, 1.0, lambda: self._depth, self.accessibleDescription, self._move_to
+        ))  # fmt: skip
 
     def sizeHint(self) -> QSize:
         """A short word wide."""
@@ -136,7 +156,12 @@ class PedalWidget(QWidget):
         if depth != self._depth:
             self._depth = depth
             self.setAccessibleDescription(f"{depth:.0%} down" if depth else "up")
+            tell_value(self)
             self.update()
+
+    def _move_to(self, depth: float) -> None:
+        if (depth >= HALF) != (self._depth > 0):
+            self.toggled.emit(depth >= HALF)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Down or up."""

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QKeyEvent, QLinearGradient, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtGui import (
+    QAccessible,
+    QColor,
+    QHideEvent,
+    QKeyEvent,
+    QLinearGradient,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from musicnn_gui.theme import ACCENT, EDGE, PANEL, RADIUS, TEXT, blend
+from musicnn_gui.widgets.accessible import Adjustable, expose, tell_value
 
 STEP = 0.02
 FINE = 0.1
@@ -41,6 +53,10 @@ class XYPad(QWidget):
         self.setAccessibleName("Morph pad")
         self.setToolTip("<b>Morph pad</b><br>Drag the point between four presets; arrow keys move it, Home centres it.")
         self._describe()
+        expose(self, Adjustable(
+            QAccessible.Role.Slider, 0.0, 1.0, STEP, lambda: self._place[0], self.accessibleDescription,
+            lambda x: self._step_to(x, self._place[1]),
+        ))  # fmt: skip
 
     def sizeHint(self) -> QSize:
         """A square."""
@@ -60,6 +76,7 @@ class XYPad(QWidget):
         """Show the point somewhere without telling of it."""
         self._place = min(max(x, 0.0), 1.0), min(max(y, 0.0), 1.0)
         self._describe()
+        tell_value(self)
         self.update()
 
     def set_corners(self, names: tuple[str, str, str, str]) -> None:
@@ -83,12 +100,23 @@ class XYPad(QWidget):
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Move it."""
-        if self._dragging:
+        if not event.buttons():
+            self._let_go()  # the release went elsewhere
+        elif self._dragging:
             self._go_to(event.position())
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Let it go."""
-        if event.button() == Qt.MouseButton.LeftButton and self._dragging:
+        if event.button() == Qt.MouseButton.LeftButton:
+            self._let_go()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """A pad that goes away is not held."""
+        self._let_go()
+        super().hideEvent(event)
+
+    def _let_go(self) -> None:
+        if self._dragging:
             self._dragging = False
             self.gesture_ended.emit()
 

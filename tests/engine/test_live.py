@@ -89,8 +89,11 @@ def test_the_transport_is_moved_and_its_place_is_shown(engine):
     assert engine.snapshot.keys_down == {67}
     engine.panic()
     engine.render(600)
-    assert (engine.snapshot.playing, engine.snapshot.score_position) == (False, 0)
+    assert (engine.snapshot.playing, engine.snapshot.score_position) == (False, 9100)
     assert engine.snapshot.voices == 0
+    engine.play()
+    engine.render(400)
+    assert (engine.snapshot.score_position, engine.snapshot.keys_down) == (9500, {67})
     engine.open_score(None)
     engine.render(64)
     assert engine.snapshot.score_length == 0

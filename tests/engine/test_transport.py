@@ -406,3 +406,105 @@ def test_options_survive_a_settings_file(chosen):
 )
 def test_damaged_options_are_the_defaults(bad):
     assert ScoreOptions.from_json(bad) == ScoreOptions()
+
+
+# --- what is left of a score that does not play ---
+
+MOVED = [
+    *(control(0, number, 100, channel) for channel in (0, 3) for number in (1, 64, 66, 67)),
+    *(control(0, number, 30, channel) for channel in (0, 3) for number in (7, 10, 11)),
+    bend(0, 5000), Event(0, Kind.PRESSURE, 0, 0, 90),
+    *(control(0, number, value) for number, value in ((101, 0), (100, 0), (6, 12), (101, 127), (100, 127))),
+]  # fmt: skip
+
+
+def leave(transport, how):
+    """Stop playing in one of the ways that there are; returns the samples that passed."""
+    match how:
+        case "end":
+            return LENGTH + 1
+        case "load":
+            transport.load(make_score([note_on(0, 72, 90)]))
+        case "seek":
+            transport.seek(LENGTH)
+        case _:
+            getattr(transport, how)()
+    return 0
+
+
+def own_note(transport, player, key=40, channel=0, now=LENGTH * 2):
+    """The player strikes a key."""
+    event = note_on(now, key, 90, channel)
+    return player.take([*transport.before(event), event])
+
+
+def settings_of(channel):
+    """What can be heard of a channel, but for its keys."""
+    return (
+        channel.gain, channel.pan, channel.bend_semitones, channel.bend_range, channel.vibrato_cents, channel.sustain,
+        channel.soft, channel.controllers.get(66, 0),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["pause", "stop", "end", "load", "seek"])
+def test_a_score_that_is_left_leaves_no_controller_for_the_players_keys(how):
+    transport, player = loaded(make_score([*MOVED, note_on(10, 60, 90)])), Player()
+    transport.play()
+    player.take(transport.advance(0, 100))
+    assert player.channels[0].soft and player.channels[0].vibrato_cents and player.channels[3].sustain
+    player.take(transport.advance(100, leave(transport, how)))
+    player.take(transport.advance(2 * LENGTH, 100))
+    for channel in (0, 3):
+        own_note(transport, player, channel=channel)
+        assert settings_of(player.channels[channel]) == settings_of(ChannelState())
+
+
+def test_what_rings_on_does_not_become_louder_when_the_score_is_left():
+    transport, player = loaded(make_score([control(0, 11, 5), note_on(10, 60, 90)])), Player()
+    transport.play()
+    player.take(transport.advance(0, LENGTH + 1))
+    player.take(transport.advance(LENGTH + 1, 100))
+    assert player.channels[0].gain < 0.01
+    own_note(transport, player)
+    assert player.channels[0].gain == ChannelState().gain
+
+
+def test_the_players_own_pedals_and_wheels_stay_when_the_score_is_left():
+    transport, player = loaded(make_score([*MOVED, note_on(10, 60, 90)])), Player()
+    range_of_seven = ((101, 0), (100, 0), (6, 7), (101, 127), (100, 127))
+    own = [control(0, 1, 33), control(0, 67, 127), control(0, 7, 90), bend(0, -4096),
+           *(control(0, number, value) for number, value in range_of_seven)]  # fmt: skip
+    for event in own:
+        player.take([*transport.before(event), event])
+    alone = settings_of(Player().take(own).channels[0])
+    transport.play()
+    player.take(transport.advance(0, 100))
+    assert settings_of(player.channels[0]) != alone
+    transport.pause()
+    player.take(transport.advance(100, 100))
+    own_note(transport, player)
+    assert settings_of(player.channels[0]) == pytest.approx(alone)
+
+
+def test_what_a_pause_puts_back_is_the_scores_again_when_it_goes_on():
+    transport, player = loaded(make_score([*MOVED, note_on(10, 60, 90), note_off(3900, 60)])), Player()
+    transport.play()
+    player.take(transport.advance(0, 100))
+    before = player.state()
+    transport.pause()
+    player.take(transport.advance(100, 100))
+    own_note(transport, player)
+    player.take([note_off(300, 40)])
+    transport.play()
+    player.take(transport.advance(300, 0))
+    assert player.state() == before
+
+
+def test_levels_of_one_score_are_not_those_of_the_next():
+    transport, player = loaded(make_score([control(0, 7, 10), note_on(0, 60, 90)])), Player()
+    transport.play()
+    player.take(transport.advance(0, 100))
+    transport.load(make_score([note_on(10, 72, 90)]))
+    transport.play()
+    player.take(transport.advance(100, 100))
+    assert player.channels[0].gain == ChannelState().gain

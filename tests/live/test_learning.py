@@ -51,3 +51,37 @@ def test_a_controller_is_learned_takes_over_softly_and_reports(qtbot, session, j
         assert session.mapping == {}
     finally:
         player.close()
+
+
+@pytest.mark.parametrize("act", ["preset", "undo", "redo", "side", "die"])
+def test_a_knob_that_was_moved_meanwhile_has_to_be_reached_again(qtbot, session, jack_server, act):
+    player, knob = Player(jack_server), KNOBS["brightness"]
+    try:
+        player.connect()
+        session.learn("brightness")
+        qtbot.wait(300)  # until the engine has begun to listen
+        player.send(CONTROL, 20, 127)
+        qtbot.waitUntil(lambda: session.mapping == {"brightness": 20}, timeout=WAIT)
+        qtbot.wait(300)
+        player.send(CONTROL, 20, 0)  # one jump, over the knob in the middle
+        qtbot.waitUntil(lambda: session.knobs["brightness"] == knob.low, timeout=WAIT)
+        if act == "redo":
+            session.turn("brightness", 2.0)
+            session.undo()
+            session.redo()
+        elif act == "die":
+            session.randomise(["brightness"], 1.0)
+        else:
+            {"preset": lambda: session.load_preset(session.presets[0]), "undo": session.undo,
+             "side": session.switch_side}[act]()  # fmt: skip
+        placed = session.knobs["brightness"]
+        assert placed > knob.low
+        qtbot.waitUntil(lambda: session.snapshot.knobs["brightness"] == placed, timeout=WAIT)
+        place = round(127 * knob.to_position(placed))
+        player.send(CONTROL, 20, min(3, place - 4))
+        qtbot.wait(300)
+        assert session.knobs["brightness"] == placed
+        player.send(CONTROL, 20, 127)
+        qtbot.waitUntil(lambda: session.knobs["brightness"] == knob.high, timeout=WAIT)
+    finally:
+        player.close()

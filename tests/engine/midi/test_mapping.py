@@ -34,6 +34,37 @@ def test_a_controller_that_goes_over_the_knob_takes_it_too(controllers):
     assert places(controllers, [20, 90, 10]) == [None, pytest.approx(90 / 127), pytest.approx(10 / 127)]
 
 
+def test_one_jump_from_end_to_end_goes_over_the_knob(controllers):
+    assert places(controllers, [127, 0]) == [None, 0]
+    controllers.turned("brightness", KNOB.to_value(0.7))
+    assert places(controllers, [3, 60, 127]) == [None, None, 1]
+
+
+@given(st.floats(0, 1), st.integers(0, 127), st.integers(0, 127))
+def test_a_knob_follows_exactly_where_its_controller_comes_near_or_over_it(stands, before, now):
+    mapped = ControllerMap()
+    mapped.set_mapping({"brightness": NUMBER})
+    mapped.turned("brightness", KNOB.to_value(0.5))
+    places(mapped, [64])  # it has hold of the knob
+    mapped.turned("brightness", KNOB.to_value(stands))  # a preset, undo, A/B or the die
+    stands = KNOB.to_position(KNOB.to_value(stands))
+    if abs(stands - 0.5) < 1e-6:
+        return
+    near = [abs(place / 127 - stands) <= NEAR for place in (before, now)]
+    over = [min(a, b) / 127 <= stands <= max(a, b) / 127 for a, b in ((64, before), (before, now))]
+    taken = places(mapped, [before, now])
+    assert (taken[0] is not None) == (near[0] or over[0])
+    assert (taken[1] is not None) == (taken[0] is not None or near[1] or over[1])
+
+
+def test_where_a_controller_was_while_it_turned_nothing_counts_too():
+    mapped = ControllerMap()
+    assert mapped.take(control(0, NUMBER, 100)).kind is Kind.CONTROL  # the move by which it is learned
+    mapped.set_mapping({"brightness": NUMBER})
+    mapped.turned("brightness", KNOB.to_value(0.5))
+    assert places(mapped, [0]) == [0]
+
+
 def test_a_first_move_far_away_takes_nothing(controllers):
     assert places(controllers, [127]) == [None]
 
