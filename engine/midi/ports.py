@@ -21,6 +21,8 @@ import mido
 from engine.audio.quiet import quiet_libraries
 from engine.errors import MidiPortError
 from engine.midi.events import Event, control, from_mido
+from engine.midi.sysex import from_sysex
+from engine.midi.tracks import SYSEX
 from engine.threads import COMPANION, prepare_thread
 
 VIRTUAL_NAME = "MusicNN"
@@ -149,7 +151,11 @@ class MidiInput:
 
     def _client(self, name: str) -> Any:
         rtmidi: Any = self._rtmidi
-        return rtmidi.MidiIn(getattr(rtmidi, f"API_{self._interface}" if self._interface else "API_UNSPECIFIED"), name)
+        client = rtmidi.MidiIn(
+            getattr(rtmidi, f"API_{self._interface}" if self._interface else "API_UNSPECIFIED"), name
+        )
+        client.ignore_types(sysex=False)  # tuning and drum parts
+        return client
 
     def _watch(self) -> None:
         """rtmidi does not tell of unplugged ports: look at the names once a second."""
@@ -200,6 +206,9 @@ class _Port:
         while message := self._client.get_message():
             data, since = message
             moment = self._moment(since)
+            if data[:1] == [SYSEX]:
+                events += [(event, moment) for event in from_sysex(bytes(data[1:-1]), 0)]
+                continue
             try:
                 event = from_mido(mido.Message.from_bytes(data), 0)
             except ValueError:  # what a broken cable makes of a message
