@@ -60,9 +60,7 @@ class Pairing:
     """Collects the messages of a file in playing order; `notes` makes notes of them."""
 
     _lines: dict[tuple[int, int, int], _Line] = field(default_factory=dict)
-    _open: dict[int, dict[int, _Line]] = field(
-        default_factory=dict
-    )  # by channel, by identity
+    _open: dict[int, dict[int, _Line]] = field(default_factory=dict)  # by channel, by identity
 
     def note_on(self, index: int, tick: int, place: tuple[int, int], track: int, velocity: int) -> None:
         """A note begins."""
