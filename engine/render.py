@@ -19,6 +19,7 @@ from engine.synth import Synth
 
 BLOCK = 1024
 LONGEST_TAIL_SECONDS = 30.0
+FADE_SECONDS = 2.0  # of a tail that does not end by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,12 @@ def render_blocks(
     synth.schedule(score.events)
     delay = skip = synth.delay
     longest = score.length + round(LONGEST_TAIL_SECONDS * synth.sample_rate)
+    fade = round(FADE_SECONDS * synth.sample_rate)
     while synth.position < score.length + delay or (synth.sounding and synth.position < longest):
         block = synth.render(BLOCK)
+        if synth.position > longest - fade:  # a note that its instrument never ends
+            left = np.arange(longest - synth.position + len(block), longest - synth.position, -1, dtype=np.float32)
+            block *= np.clip(left / fade, 0, 1)[:, None]
         dropped = min(skip, len(block))
         skip -= dropped
         if not receive(block[dropped:], min(1.0, synth.position / max(1, score.length))):

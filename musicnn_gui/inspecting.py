@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,8 @@ def _inspect(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(found, indent=1, ensure_ascii=True))
         return 0
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal need not have the letters of every title
     print(f"title     {found['title'] or '(none)'}")
     print(f"length    {found['seconds']:.3f} s, {found['notes']} notes")
     for track in found["tracks"]:

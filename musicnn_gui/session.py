@@ -17,10 +17,11 @@ from PySide6.QtCore import QObject, QTimer, Signal, Slot
 
 from engine.audio.recorder import Take
 from engine.description import SAMPLE_RATE
-from engine.errors import MusicNNError, sentence
+from engine.errors import InputFileError, MusicNNError, sentence
 from engine.exporting import Export
 from engine.knobs import KNOBS, MASTER, Knob
 from engine.library import DEFAULT
+from engine.midi.content import not_followed
 from engine.midi.events import Event, note_off, note_on
 from engine.midi.files import Score, TrackInfo, read_score
 from engine.midi.monitor import PEDALS
@@ -502,8 +503,17 @@ class Session(Editing):
         if path != DEMO:
             self.settings.folder = str(path.parent)
         self.score_changed.emit()
-        if score.warnings:
-            self.message.emit(f"{path.name}: {'; '.join(score.warnings)}.", False)
+        if said := [*score.warnings, *self._not_followed(score)]:
+            self.message.emit(f"{path.name}: {'; '.join(said)}.", False)
+
+    def _not_followed(self, score: Score) -> list[str]:
+        """What of a score the instrument will not play as it asks for."""
+        if self.instrument is None:
+            return []
+        try:
+            return not_followed(score, self.instrument.kind, {})
+        except InputFileError as error:  # nothing would sound
+            return [str(error)]
 
     def _take_saved(self, take: Take) -> None:
         if self.take is take:

@@ -27,7 +27,7 @@ from training.recipes.nnss import PRESETS
 from training.teacher import SOUNDFONT_VARIABLE
 
 COMMANDS = [
-    [], ["play"], ["render"], ["instruments"], ["instruments", "check"], ["train"], ["train", "keys"],
+    [], ["play"], ["render"], ["inspect"], ["instruments"], ["instruments", "check"], ["train"], ["train", "keys"],
     ["train", "morph"], ["train", "nnss"], ["evaluate"], ["bench"],
 ]  # fmt: skip
 PROGRAM = [sys.executable, "-m", "musicnn_gui.cli"]

@@ -15,6 +15,7 @@ OPEN_SECONDS = 2.0
 """A note that nothing ends sounds so long at least."""
 RING_SECONDS = 3.0
 """A pedal that never comes up holds so long after the last note."""
+MOST_NOTES = 128  # on a channel; synthesizers have no more voices
 _KINDS = frozenset({Kind.NOTE_ON, Kind.NOTE_OFF, Kind.CONTROL, Kind.PROGRAM, Kind.DRUMS})
 
 
@@ -36,18 +37,22 @@ def play_through(events: Iterable[Event]) -> Ending:
     ending = Ending()
     numbers = itertools.count()
     channels = [ChannelState.of_channel(index, numbers) for index in range(16)]
-    sounding: dict[int, set[int]] = {index: set() for index in range(16)}
+    sounding: dict[int, dict[int, None]] = {index: {} for index in range(16)}
     for event in events:
         if event.kind not in _KINDS:
             continue
         channel, notes = channels[event.channel], sounding[event.channel]
         for command in channel.apply(event):
             if isinstance(command, Start):
-                notes.add(command.note)
+                notes[command.note] = None
+                if len(notes) > MOST_NOTES:
+                    stolen = next(iter(notes))
+                    del notes[stolen]
+                    channel.forget(stolen)
                 if channel.drums:
                     ending.drums.add(event.channel)
             else:
-                notes.discard(command.note)
+                notes.pop(command.note, None)
                 ending.released = max(ending.released, event.sample)
     ending.held = [
         (index, pedal)

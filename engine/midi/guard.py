@@ -5,7 +5,8 @@ this process is late: rtmidi then follows a pointer to nowhere, and the process 
 into a buffer of the input's own.
 
 And a system exclusive message that never ends swallows everything after it: rtmidi waits for its F7. The second source
-sends one again and again.
+sends one again and again, as long as they arrive: where the server has died nobody empties rtmidi's buffer, and once it
+is full, rtmidi waits for room in a busy loop, with the interpreter lock in its hands.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 END_OF_EXCLUSIVE = 0xF7
+MOST_UNHEARD = 100  # that are sent without any message coming in: a thirtieth of what rtmidi's buffer holds
 
 
 class JackGuard:
@@ -26,6 +28,7 @@ class JackGuard:
         self._name = name
         self._out = rtmidi.MidiOut(rtmidi.API_UNIX_JACK, f"{name} guard")
         self._before = set(self._out.get_ports())
+        self._unheard = 0
 
     def protect(self) -> None:
         """Connect to the port that has been opened since this was made."""
@@ -37,8 +40,13 @@ class JackGuard:
 
     def end_exclusive(self) -> None:
         """End a system exclusive message that goes on; of no meaning otherwise."""
-        if self._out.is_port_open():
+        if self._out.is_port_open() and self._unheard < MOST_UNHEARD:
+            self._unheard += 1
             self._out.send_message([END_OF_EXCLUSIVE])
+
+    def alive(self) -> None:
+        """The guarded input has received something: the server runs."""
+        self._unheard = 0
 
     def close(self) -> None:
         """Disconnect, then give the client back."""

@@ -49,11 +49,10 @@ def _read_pipe(path: Path, most: int) -> bytes:
             left = last + PATIENCE_SECONDS - time.monotonic()
             if left <= 0:
                 raise InputFileError(f"{path} cannot be read: nothing comes out of the pipe")
-            if not select.select([pipe], [], [], left)[0]:
-                continue
             try:
                 piece = os.read(pipe, PIECE)
-            except BlockingIOError:
+            except BlockingIOError:  # somebody has it open, but has not written yet
+                select.select([pipe], [], [], left)
                 continue
             if piece:
                 data += piece

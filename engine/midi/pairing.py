@@ -12,6 +12,7 @@ from enum import Enum
 from itertools import pairwise
 
 ENDLESS = float("inf")
+MOST_VOICES = 16  # on one key
 BETWEEN = 0.25  # from an index to the place before or behind it
 SHORT_OVERLAP = 0.25  # of a note's length
 
@@ -24,7 +25,7 @@ class Mark(Enum):
     ALL_OFF = "all notes off"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Note:
     """A note of a file.
 
@@ -59,12 +60,14 @@ class Pairing:
     """Collects the messages of a file in playing order; `notes` makes notes of them."""
 
     _lines: dict[tuple[int, int, int], _Line] = field(default_factory=dict)
+    _open: dict[int, dict[int, _Line]] = field(default_factory=dict)  # by channel, by identity
 
     def note_on(self, index: int, tick: int, place: tuple[int, int], track: int, velocity: int) -> None:
         """A note begins."""
         line = self._lines.setdefault((track, *place), _Line())
         line.marks.append((Mark.ON, index, tick, velocity))
         line.open, line.stray = line.open + 1, False
+        self._open.setdefault(place[0], {})[id(line)] = line
 
     def note_off(self, index: int, tick: int, place: tuple[int, int], track: int) -> None:
         """A note ends; of a crowd of note-offs that no note waits for the last one is kept."""
@@ -76,8 +79,8 @@ class Pairing:
 
     def all_off(self, index: int, channel: int) -> None:
         """Every note of a channel ends."""
-        for (_, own, _), line in self._lines.items():
-            if own == channel and line.open > 0:
+        for line in self._open.pop(channel, {}).values():
+            if line.open > 0:
                 line.marks.append((Mark.ALL_OFF, index, 0, 0))
                 line.open = 0
 
@@ -144,13 +147,16 @@ def _give_voices(notes: list[Note]) -> None:
 
     def end(note: Note) -> None:
         others = sounding[note.place]
-        others.remove(note)
-        note.silent = note.silent or any(other.voice == note.voice for other in others)
+        if note in others:
+            others.remove(note)
+            note.silent = note.silent or any(other.voice == note.voice for other in others)
 
     for number, note in enumerate(notes):
         while ends and ends[0][0] < note.begin:
             end(heapq.heappop(ends)[2])
         others = sounding.setdefault(note.place, [])
+        if len(others) >= MOST_VOICES:
+            others.pop(0).silent = True  # the next one has its voice, and so ends it
         twins = [other for other in others if (other.track, other.tick) == (note.track, note.tick)]
         taken = {other.voice for other in others}
         note.voice = twins[0].voice if twins else next(voice for voice in range(len(taken) + 1) if voice not in taken)

@@ -22,6 +22,7 @@ from engine.audio.quiet import quiet_libraries
 from engine.errors import MidiPortError
 from engine.midi.events import Event
 from engine.midi.guard import JackGuard
+from engine.midi.sysex import exclusive_events
 from engine.midi.touched import Touched
 from engine.midi.wire import Message, event_of, messages, thinned
 from engine.threads import COMPANION, prepare_thread
@@ -41,6 +42,7 @@ TWICE_SECONDS, KEPT_EVENTS = 0.01, 64
 QUEUE_LIMIT = 1 << 17
 """Messages that rtmidi keeps for us, 4 MB: more than two seconds of 50,000 a second. It drops what comes beyond."""
 MOST_FETCHED = 4096  # messages of a port in one fetch: the rest waits for the next block
+MOST_EXCLUSIVE = 64  # events of exclusive messages of one fetch: the last ones
 UNFETCHED_SECONDS = 1.5
 """After which messages that nobody has fetched are thrown away: while there is no sound output, or in a flood."""
 
@@ -172,7 +174,9 @@ class MidiInput:
     def _client(self, name: str, limit: int = QUEUE_LIMIT) -> Any:
         rtmidi: Any = self._rtmidi
         api = getattr(rtmidi, f"API_{self._interface}" if self._interface else "API_UNSPECIFIED")
-        return rtmidi.MidiIn(api, name, queue_size_limit=limit)
+        client = rtmidi.MidiIn(api, name, queue_size_limit=limit)
+        client.ignore_types(sysex=False)  # tuning and drum parts
+        return client
 
     def _opened(self, name: str, open_it: Callable[[Any], object]) -> _Port:
         guard = JackGuard(self._rtmidi, self._name) if self._interface == JACK else None
@@ -253,12 +257,13 @@ class _Port:
         self.client, self._guard = client, guard
         self._clock, self._behind, self._last = 0.0, float("inf"), 0.0
         self._backlog = 0  # messages fetched since the queue was last empty
+        self._exclusive: list[tuple[Event, float]] = []  # what exclusive messages meant, until it is handed out
         self.touched = Touched()
 
     def fetch(self) -> list[tuple[Event, float]]:
         """Events and their moments; of a flood, what must be heard of it."""
         fetched, emptied = self._get(MOST_FETCHED)
-        events = []
+        events, self._exclusive = self._exclusive[-MOST_EXCLUSIVE:], []
         for message, moment in thinned(fetched):
             event = event_of(message)
             if event is not None:
@@ -273,7 +278,7 @@ class _Port:
     def discard(self) -> bool:
         """Throw away what waits; return whether it was anything."""
         fetched, _ = self._get(QUEUE_LIMIT)
-        self._backlog = 0
+        self._backlog, self._exclusive = 0, []
         return bool(fetched)
 
     def close(self) -> None:
@@ -296,19 +301,24 @@ class _Port:
         rtmidi tells the time since the packet before; how its clock stands to ours is learnt from the packet that was
         fetched soonest after it had come.
         """
-        fetched, clock, get, emptied = list[tuple[Message, float]](), self._clock, self.client.get_message, False
+        fetched, exclusive = list[tuple[Message, float]](), list[tuple[Event, float]]()
+        clock, get, emptied, received = self._clock, self.client.get_message, False, False
         for _ in range(most):
             packet = get()
             if packet is None:
                 emptied = True
                 break
-            self._backlog += 1
+            self._backlog, received = self._backlog + 1, True
             data, since = packet
             clock += since
             fetched += [(message, clock) for message in messages(data)]
-        if clock == self._clock and not fetched:
-            return fetched, emptied
+            exclusive += [(event, clock) for event in exclusive_events(data)]
+        if not received:
+            return [], emptied
+        if self._guard is not None:
+            self._guard.alive()
         now, self._clock = time.perf_counter(), clock
         self._behind = min(self._behind + DRIFT * (now - self._last), now - clock)
         self._last = now
+        self._exclusive += [(event, moment + self._behind) for event, moment in exclusive]
         return [(message, moment + self._behind) for message, moment in fetched], emptied

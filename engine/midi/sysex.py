@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.midi.events import DRUM_CHANNEL, Event, drum_part, master_tuning
 
 UNIVERSAL = (0x7E, 0x7F)
@@ -9,6 +11,7 @@ ROLAND, YAMAHA = 0x41, 0x43
 GS_RESET, GS_PART, GS_RHYTHM = bytes((0x40, 0x00, 0x7F)), 0x10, 0x15  # 40 1x 15: use part x for rhythm
 XG_ON = bytes((0x00, 0x00, 0x7E))
 FINE, COARSE = 3, 4
+LONGEST_LIVE = 256  # bytes of a message that the engine follows
 GS_PARTS = (9, *range(9), *range(10, 16))  # channel of a part's number
 
 
@@ -27,6 +30,12 @@ def from_sysex(data: bytes, sample: int) -> list[Event]:
     if data[0] == YAMAHA and data[2] == 0x4C and data[3:6] == XG_ON:
         return _reset(sample)
     return []
+
+
+def exclusive_events(packet: Sequence[int]) -> list[Event]:
+    """The events of a live connection's packet, at sample 0: none where it is no whole system exclusive message."""
+    whole = 2 < len(packet) <= LONGEST_LIVE and packet[0] == 0xF0 and packet[-1] == 0xF7
+    return from_sysex(bytes(packet[1:-1]), 0) if whole and all(byte < 0x80 for byte in packet[1:-1]) else []
 
 
 def is_scale_tuning(data: bytes) -> bool:

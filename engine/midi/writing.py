@@ -10,7 +10,9 @@ from typing import Any
 import mido
 
 from engine.errors import OutputFileError
-from engine.midi.events import Event, Kind, note_off
+from engine.midi.channel import CENTRE
+from engine.midi.events import DRUM_CHANNEL, Event, Kind, note_off
+from engine.midi.sysex import COARSE, FINE, GS_PART, GS_RHYTHM, ROLAND
 from engine.outputs import write_whole
 
 BEAT = 500_000  # microseconds, 120 beats a minute
@@ -60,6 +62,14 @@ def to_mido(event: Event) -> Any | None:
             return mido.Message("aftertouch", value=round(event.value), **where)
         case Kind.BEND:
             return mido.Message("pitchwheel", pitch=round(event.value), **where)
+        case Kind.DRUMS:
+            part = 0 if event.channel == DRUM_CHANNEL else event.channel + (event.channel < DRUM_CHANNEL)
+            body = (0x40, GS_PART | part, GS_RHYTHM, int(event.value))
+            return mido.Message("sysex", data=(ROLAND, 0x10, 0x42, 0x12, *body, -sum(body) % 128))
+        case Kind.TUNING:
+            fine = min(8192 + round(event.value * 8192), 16383)
+            data = (0, round(event.value) + CENTRE) if event.number else (fine & 0x7F, fine >> 7)
+            return mido.Message("sysex", data=(0x7F, 0x7F, 4, COARSE if event.number else FINE, *data))
         case _:
             return None
 

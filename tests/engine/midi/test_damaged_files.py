@@ -1,6 +1,7 @@
 """Every file that holds notes is played; only what holds none is refused."""
 
 import struct
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -186,6 +187,19 @@ def test_a_flood_is_thinned_to_what_can_be_heard():
     assert controls[-1].value == 19_999 % 128
     storm = b"".join(off(60, 1) for _ in range(20_000))
     assert len(read(smf(storm + scale()), 8).events) == 16
+
+
+@pytest.mark.parametrize(
+    "track",
+    [control(64, 127) + b"".join(on(n % 100, 1) + off(n % 100, 1) for n in range(6_000)),
+     b"".join(on(60, 1) for _ in range(6_000)) + b"".join(off(60, 1) for _ in range(6_000)),
+     b"".join(on(n % 100) for n in range(100)) + control(123, 0) * 10_000, scale() * 700],
+)  # fmt: skip
+def test_floods_of_notes_take_no_longer_than_their_number(track):
+    began = time.process_time()
+    score = parse_score(smf(track), RATE)
+    assert score.notes >= 100
+    assert time.process_time() - began < 3
 
 
 def outcome(data):

@@ -1,24 +1,27 @@
 """What the events of a file mean: which note ends when, where the music ends, ports, drum parts, tuning, titles."""
 
+import numpy as np
 import pytest
 
 from engine.errors import InputFileError
-from engine.midi.channel import ChannelState
+from engine.midi.channel import ChannelState, Start
 from engine.midi.content import music_seconds, not_followed, programs
-from engine.midi.events import Kind
-from engine.midi.files import parse_score
+from engine.midi.events import Kind, drum_part, master_tuning, note_off, note_on
+from engine.midi.files import parse_score, read_score
 from engine.midi.text import decode_texts
+from engine.midi.writing import write_midi
+from engine.score_options import ScoreOptions
+from engine.synth import Synth
+from engine.transport import Transport, arranged
 from tests.engine.midi.smf import RATE, bend, control, meta, number, off, on, scale, smf, sysex
 
-A_BEAT = 0.5  # seconds
+NOTES = (Kind.NOTE_ON, Kind.NOTE_OFF)
 GS_DRUMS_11 = sysex(0x41, 0x10, 0x42, 0x12, 0x40, 0x1A, 0x15, 2, 0x0F)
 XG_ON = sysex(0x43, 0x10, 0x4C, 0, 0, 0x7E, 0)
 
 
 def sounding(score):
     """(key, beginning, end) of all notes in seconds as the channels play them, by their beginnings."""
-    from engine.midi.channel import Start
-
     channels = [ChannelState.of_channel(index) for index in range(16)]
     begun, notes = {}, []
     for event in score.events:
@@ -233,3 +236,64 @@ def test_karaoke_says_its_title_in_a_text():
     words = meta(3, b"Words") + meta(1, b"@LENGL") + meta(1, b"@TMary") + meta(1, b"@TTrad.") + meta(1, b"la", 9)
     assert parse_score(smf(meta(3, b"Soft Karaoke"), words, scale()), RATE).title == "Mary"
     assert number(480) == b"\x83\x60"
+
+
+def test_drum_parts_and_tuning_are_written_as_they_are_read(tmp_path):
+    path, events = tmp_path / "x.mid", [drum_part(0, channel, channel % 2 == 0) for channel in range(16)]
+    events += [master_tuning(0, 0.25), master_tuning(0, -3, coarse=True), master_tuning(0, 1)]
+    write_midi(path, [*events, note_on(0, 60, 9), note_off(99, 60)], RATE, 99)
+    read = [event for event in read_score(path, RATE).events if event.kind in (Kind.DRUMS, Kind.TUNING)]
+    assert read[:-1] == events[:-1]
+    assert read[-1].value == pytest.approx(1, abs=2e-4)
+
+
+def test_a_score_is_handed_out_with_its_voices_and_chased_with_them():
+    held, other = on(60) + off(60, 8 * 480), on(60, 960) + off(60, 480)
+    score = parse_score(smf(meta(3, b"a") + GS_DRUMS_11 + held, other), RATE)
+    transport = Transport()
+    transport.load(score)
+    transport.play()
+    handed = transport.advance(0, score.length + 1)
+    assert [event for event in handed if event.kind in NOTES] == [e for e in score.events if e.kind in NOTES]
+    transport.load(score)
+    transport.seek(round(1.2 * RATE))
+    transport.play()
+    assert len([event for event in transport.advance(0, 1) if event.kind is Kind.NOTE_ON]) == 2
+    transport.pause()
+    ended = [event for event in transport.advance(0, 1) if event.kind is Kind.NOTE_OFF]
+    assert {event.voice for event in ended} == {0, 1}
+    transport.set_options(ScoreOptions(solo=frozenset({0})))
+    transport.seek(0)
+    transport.play()
+    assert [e.sample for e in transport.advance(0, score.length + 1) if e.kind is Kind.NOTE_OFF] == [4 * RATE]
+
+
+def test_a_drum_part_is_not_transposed_wherever_it_is():
+    score = parse_score(smf(GS_DRUMS_11 + scale(10, 2, 36) + scale(0, 2, 60)), RATE)
+    moved = arranged(score, ScoreOptions(transpose=3))
+    assert {e.number for e in moved.events if e.kind is Kind.NOTE_ON} == {36, 37, 63, 64}
+
+
+def rendered(instrument, track, samples):
+    synth = Synth(instrument, limiter=False)
+    synth.schedule(parse_score(smf(track), RATE).events)
+    return synth.render(samples).sum(axis=1)
+
+
+def rendered_hertz(instrument, track):
+    """The frequency that sounds most."""
+    sound = rendered(instrument, track, RATE // 4)
+    spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound)), 1 << 19))
+    return np.argmax(spectrum) * RATE / (1 << 19)
+
+
+@pytest.mark.parametrize("tuning", [rpn(2, 66), rpn(1, 96, 0), sysex(0x7F, 0x7F, 4, 4, 0, 66)])
+def test_tuning_is_heard(tiny, tuning):
+    note = on(69) + off(69, 960)
+    plain, tuned = rendered_hertz(tiny, note), rendered_hertz(tiny, tuning + note)
+    assert tuned / plain == pytest.approx(2 ** ((0.5 if tuning == rpn(1, 96, 0) else 2) / 12), rel=2e-3)
+
+
+def test_a_drum_part_on_any_channel_is_silent_on_keys(tiny):
+    assert not rendered(tiny, GS_DRUMS_11 + scale(10, 1, 48), 4000).any()
+    assert rendered(tiny, scale(10, 1, 48), 4000).any()

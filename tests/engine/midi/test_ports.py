@@ -1,7 +1,7 @@
 import pytest
 
-from engine.midi.events import note_off, note_on
-from engine.midi.ports import MidiInput, stable_name
+from engine.midi.events import drum_part, master_tuning, note_off, note_on
+from engine.midi.ports import MidiInput, _Port, stable_name
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,22 @@ def test_a_port_plugged_in_again_keeps_its_name(before, after):
 def test_two_keyboards_keep_different_names():
     assert stable_name("Keys A MIDI 1 20:0") != stable_name("Keys A MIDI 2 20:1")
     assert stable_name("system:midi_capture_1") != stable_name("system:midi_capture_2")
+
+
+class Client:
+    """Stands in for rtmidi's, which hears only what another program sends."""
+
+    def __init__(self, *messages):
+        self.messages = [(list(message), 0.0) for message in messages]
+
+    def get_message(self):
+        return self.messages.pop(0) if self.messages else None
+
+
+def test_system_exclusive_tunes_and_makes_drum_parts_live_too():
+    drums = bytes((0xF0, 0x41, 0x10, 0x42, 0x12, 0x40, 0x1A, 0x15, 2, 0x0F, 0xF7))
+    port = _Port(Client(b"\xf0\x7f\x7f\4\4\0\x42\xf7", b"\xf0\x43\xf7", drums))
+    assert [event for event, _ in port.fetch()] == [master_tuning(0, 2, coarse=True), drum_part(0, 10, True)]
 
 
 class Cable:
