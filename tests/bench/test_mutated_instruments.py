@@ -18,7 +18,6 @@ import signal
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +33,8 @@ from tests.mutations import mutate
 COUNT, FIRST = int(os.environ.get("MUTATIONS", "10000")), int(os.environ.get("FIRST_MUTATION", "0"))
 SECONDS, MOST_RSS_MB, LOUDEST = 10.0, 1000, 4.0  # seconds of processor time: other programs may take the rest
 PROVED = 4  # every so many of those that are accepted are proved, which costs as much as all the rest
-WORKERS, CHUNK, PIECES = int(os.environ.get("WORKERS", "2")), 20, 10
+WORKERS, REPLACED = int(os.environ.get("WORKERS", "2")), 200  # processes, and mutations of each
+LOST_SECONDS = 300.0  # until a mutation counts as lost with its worker
 FINE = ("refused", "plays", "plays, proved", "plays, but disproved")
 NAMES = ("piano", "morph", "drums", "loops", "sliders", "song")
 
@@ -108,8 +108,10 @@ def test_mutated_instruments_are_refused_or_play_what_is_sound():
         jobs = [(seed, str(shelf)) for seed in range(FIRST, FIRST + COUNT)]
         context = multiprocessing.get_context("spawn")
         # A worker is replaced now and then: what is measured is one instrument, not hundreds one after another.
-        with ProcessPoolExecutor(WORKERS, context, initializer=begin, max_tasks_per_child=PIECES) as pool:
-            for number, result in enumerate(pool.map(one, jobs, chunksize=CHUNK), 1):
+        with context.Pool(WORKERS, begin, maxtasksperchild=REPLACED) as pool:
+            results = pool.imap(one, jobs)
+            for number in range(1, COUNT + 1):
+                result = results.next(timeout=LOST_SECONDS)  # a worker that was ended gives none
                 _, _, how, outcome, seconds, loudest, silenced, rss = result
                 fine = outcome in FINE
                 outcomes[how, outcome if fine else "FAILED"] += 1
