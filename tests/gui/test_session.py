@@ -3,7 +3,6 @@
 import itertools
 import os
 import signal
-import subprocess
 import sys
 
 import numpy as np
@@ -16,8 +15,8 @@ from engine.midi.events import Kind, control
 from engine.midi.files import read_score
 from engine.render import RenderOptions, render_array
 from engine.transport import arranged
-from musicnn_gui.crash import CrashMarker, CrashReport, log_path
-from musicnn_gui.recordings import new_folder, recordings_folder, spoken
+from musicnn_gui.crash import CrashReport, log_path
+from musicnn_gui.recordings import new_take, recordings_folder, spoken
 from musicnn_gui.session import Session
 from musicnn_gui.settings import Settings
 
@@ -164,28 +163,6 @@ def test_after_a_crash_the_default_instrument_is_loaded_and_said(qtbot, session,
 # --- without an engine ---
 
 
-def test_the_marker_tells_a_crash_from_a_clean_end(tmp_path):
-    marker = CrashMarker(tmp_path / "new" / "folder")
-    assert not marker.set()
-    marker.clear()
-    assert not marker.set()
-    assert not CrashMarker(tmp_path / "new" / "folder").set()  # this process runs: it is not one that crashed
-    program = (
-        "import pathlib, sys; from musicnn_gui.crash import CrashMarker; CrashMarker(pathlib.Path(sys.argv[1])).set()"
-    )
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
-    other = CrashMarker(tmp_path)
-    assert other.set()
-    other.clear()
-    assert not other.set()
-
-
-@pytest.mark.parametrize("content", [b"", b"x", b"\xff", b"-1", b"9" * 400, b"0"])
-def test_a_damaged_marker_counts_as_a_crash(tmp_path, content):
-    (tmp_path / "running").write_bytes(content)
-    assert CrashMarker(tmp_path).set()
-
-
 def test_a_crash_report_says_where_the_log_is():
     try:
         raise KeyError("knob")
@@ -197,7 +174,6 @@ def test_a_crash_report_says_where_the_log_is():
 
 
 def test_takes_have_folders_of_their_own_and_readable_lengths():
-    first = new_folder()
-    first.mkdir(parents=True)
-    assert new_folder() != first
+    first = new_take()
+    assert first.folder.is_dir() and new_take().folder != first.folder
     assert (spoken(185.2), spoken(0)) == ("3:05", "0:00")

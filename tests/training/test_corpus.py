@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from engine.audio.files import read_audio
+from engine.errors import InputFileError
 from training import corpus as corpus_module
 from training.corpus import RATE, Corpus, CorpusError, Item, read_corpus
 from training.pictures import hits
@@ -90,6 +92,54 @@ def test_what_cannot_be_used_is_listed_with_its_reason(folder, tmp_path):
 def test_a_wrong_name_does_not_matter_where_the_content_is_audio(folder, tmp_path):
     (folder / "kick/a.wav").rename(folder / "kick/a.mp3")
     assert not read_corpus(folder, tmp_path / "cache", quiet).skipped
+
+
+@pytest.mark.parametrize("suffix", [".aiff", ".aif", ".AIFF", ".aifc", ".w64", ".caf", ".au", ".oga", ".wave"])
+def test_what_the_decoder_reads_is_read_whatever_its_suffix(tmp_path, suffix):
+    form = {".aif": "AIFF", ".aifc": "AIFF", ".wave": "WAV", ".oga": "OGG"}.get(suffix.lower(), suffix[1:].upper())
+    (tmp_path / "audio").mkdir()
+    for number in range(2):
+        path = tmp_path / "audio" / f"{number}{suffix}"
+        soundfile.write(path, tone(hz=300 + number), RATE, format=form)
+        assert np.abs(read_audio(path, RATE)).max() > 0.2
+    assert len(read_corpus(tmp_path / "audio", tmp_path / "cache", quiet).items) == 2
+
+
+def test_a_format_that_cannot_be_read_is_not_called_protected(folder, tmp_path):
+    for suffix in (".m4a", ".wma", ".aac"):
+        (folder / f"x{suffix}").write_bytes(b"\0" * 100)
+    reasons = dict(read_corpus(folder, tmp_path / "cache", quiet).skipped)
+    for suffix in (".m4a", ".wma", ".aac"):
+        assert "convert" in reasons[f"x{suffix}"] and "DRM" not in reasons[f"x{suffix}"]
+
+
+def test_a_file_in_place_of_a_folder_is_named_as_such(folder, tmp_path):
+    with pytest.raises(CorpusError, match=r"c\.ogg is a file, not a folder: name the folder that it lies in"):
+        read_corpus(folder / "c.ogg", tmp_path / "cache", quiet)
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path / "a\0b"):
+        with pytest.raises(CorpusError) as error:
+            read_corpus(path, tmp_path / "cache", quiet)
+        assert "no folder" not in str(error.value)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files of POSIX")
+def test_pipes_devices_and_names_of_any_bytes(folder, tmp_path):
+    """A pipe would be waited for, and a device has no end."""
+    os.mkfifo(folder / "pipe.wav")
+    (folder / "zero.wav").symlink_to("/dev/zero")
+    (folder / "._a.wav").write_bytes(b"\0\5\x16\7")
+    (folder / "kick" / "a.wav").rename(folder / "kick" / os.fsdecode(b"caf\xe9.wav"))
+    (folder / "kick").rename(folder / os.fsdecode(b"\xff"))
+    corpus = read_corpus(folder, tmp_path / "cache", quiet)
+    reasons = dict(corpus.skipped)
+    assert "a pipe or a device" in reasons["pipe.wav"] and "a pipe or a device" in reasons["zero.wav"]
+    assert "Mac" in reasons["._a.wav"] and len(corpus.items) == 4
+    for item in corpus.items:
+        (item.name + item.kind).encode()  # fit for a file of JSON
+    for name in ("pipe.wav", "zero.wav", "kick", "missing.wav"):
+        with pytest.raises(InputFileError, match="cannot be heard"):
+            read_audio(folder / name, RATE)
 
 
 @pytest.mark.parametrize("files", [0, 1])

@@ -14,7 +14,18 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from training.fit import CHECKPOINT, FitConfig, FitError, Progress, choose_device, draw_curve, fit
+from engine.stopping import Stopped, stopping
+from training.fit import (
+    CHECKPOINT,
+    DAMAGED,
+    FitConfig,
+    FitError,
+    Progress,
+    check_free,
+    choose_device,
+    draw_curve,
+    fit,
+)
 
 PNG = b"\x89PNG"
 
@@ -241,6 +252,95 @@ def test_a_checkpoint_that_is_damaged_or_anothers_is_said_and_kept(tmp_path, dam
         fit(task, tmp_path, FitConfig(steps=5), quiet)
     assert "\n" not in str(error.value)
     assert (tmp_path / CHECKPOINT).read_bytes() == kept
+
+
+def change_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def fill_with_zeros(path):
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [truncate, scribble, spoil_the_progress, change_a_byte, fill_with_zeros, empty])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, damage):
+    fit(LineTask(), tmp_path, FitConfig(steps=3), quiet)
+    fit(LineTask(), tmp_path, FitConfig(steps=5), quiet)
+    damage(tmp_path / CHECKPOINT)
+    spoiled = (tmp_path / CHECKPOINT).read_bytes()
+    said, task = [], LineTask()
+    assert fit(task, tmp_path, FitConfig(steps=7), said.append).step == 7
+    assert "the last checkpoint is damaged" in said[0] and "resuming at step 3" in said[1]
+    assert (tmp_path / DAMAGED).read_bytes() == spoiled
+    whole = LineTask()
+    fit(whole, tmp_path / "whole", FitConfig(steps=3), quiet)
+    fit(whole, tmp_path / "whole", FitConfig(steps=7), quiet)
+    assert torch.equal(weights(task), weights(whole))
+    said = []
+    fit(LineTask(), tmp_path, FitConfig(steps=8), said.append)
+    assert "resuming at step 7" in said[0]
+
+
+def test_the_one_before_is_used_where_the_last_is_missing(tmp_path):
+    fit(LineTask(), tmp_path, FitConfig(steps=3), quiet)
+    fit(LineTask(), tmp_path, FitConfig(steps=5), quiet)
+    (tmp_path / CHECKPOINT).unlink()
+    said = []
+    fit(LineTask(), tmp_path, FitConfig(steps=7), said.append)
+    assert "resuming at step 3" in said[0]
+
+
+def test_a_checkpoint_is_written_each_minute():
+    assert FitConfig(steps=1).checkpoint_seconds <= 60
+
+
+def test_two_fittings_into_one_folder_are_refused_while_the_first_one_runs(tmp_path):
+    class Nested(LineTask):
+        def loss(self, rng, step):
+            with pytest.raises(FitError, match="is being fitted by another process"):
+                fit(LineTask(), tmp_path, FitConfig(steps=1), quiet)
+            with pytest.raises(FitError, match="is being fitted by another process"):
+                check_free(tmp_path)
+            return super().loss(rng, step)
+
+    assert fit(Nested(), tmp_path, FitConfig(steps=2), quiet).step == 2
+    check_free(tmp_path)
+    check_free(tmp_path / "missing")
+    assert fit(LineTask(), tmp_path, FitConfig(steps=3), quiet).step == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_in_the_middle_of_a_step_lets_the_step_end(tmp_path, number):
+    """The optimiser and the count of steps always agree: going on gives what one run would have given."""
+
+    class Signalled(LineTask):
+        def loss(self, rng, step):
+            if step == 4:
+                optimiser_step = torch.optim.Adam.step
+
+                def step_and_signal(optimiser, *arguments):
+                    torch.optim.Adam.step = optimiser_step
+                    signal.raise_signal(number)
+                    return optimiser_step(optimiser, *arguments)
+
+                torch.optim.Adam.step = step_and_signal
+            return super().loss(rng, step)
+
+    kind = KeyboardInterrupt if number == signal.SIGINT else Stopped
+    with pytest.raises(kind), stopping():
+        fit(Signalled(), tmp_path / "parts", FitConfig(steps=9), quiet)
+    said, parts = [], LineTask()
+    fit(parts, tmp_path / "parts", FitConfig(steps=9), said.append)
+    assert resumed_step(said) == 5
+    whole = LineTask()
+    fit(whole, tmp_path / "whole", FitConfig(steps=9), quiet)
+    assert torch.equal(weights(parts), weights(whole))
 
 
 def test_a_run_with_other_settings_is_not_gone_on_with(tmp_path):
