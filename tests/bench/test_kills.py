@@ -44,6 +44,8 @@ sys.exit(musicnn_gui.app.run(musicnn_gui.app.PlayOptions(meters=Path(sys.argv[1]
 class Recording(Watched):
     """A program with somebody who presses "record" whenever there is sound and no take is recorded."""
 
+    patience = 240.0
+
     def __init__(self, server, folder):
         self.folder, self.meters, self.errors = folder, folder / "meters.jsonl", folder / "errors.txt"
         self.meters.unlink(missing_ok=True)
@@ -58,7 +60,7 @@ class Recording(Watched):
 
     def take(self, seconds, after=None):
         """The take that is recorded, as soon as it is so long and another one than that."""
-        end = time.monotonic() + 90
+        end = time.monotonic() + self.patience
         while time.monotonic() < end:
             found = takes(Path(os.environ["XDG_DATA_HOME"]) / "musicnn" / "recordings")
             if found and (after is None or found[-1].folder != after.folder) and found[-1].seconds > seconds:
