@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 
 SILENT = "no sound device"
 CLOSE_SECONDS = 5.0
+CUT = "The sound engine stopped, and the recording with it: what there is of it is kept and can be saved."
 
 
 class Session(Editing):
@@ -472,6 +473,8 @@ class Session(Editing):
                 self._recorded(*arguments)
             case "restarted" if self._recording is not None:
                 self._recorded(str(self._recording.folder))
+                if self.take is not None and not self._saved:
+                    self.message.emit(CUT, True)
 
     def _take_instrument(self, instrument: InstrumentInfo) -> None:
         before, self.settings.instrument = self.settings.instrument, instrument.source

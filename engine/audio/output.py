@@ -39,6 +39,7 @@ CHANNELS = 2
 AHEAD = {64: 4, 128: 2, 256: 4, 512: 2, 1024: 2}
 """Blocks that the ring holds: 5 ms for those who choose short blocks, to be quick; 21 ms otherwise, to be safe: now and
 then a system keeps a thread waiting for 10 ms."""
+AHEAD_RATE = 48_000  # of the blocks above; at another rate the ring holds about the same time
 BLOCK_SIZES = tuple(AHEAD)
 CLOSE_SECONDS = 2.0
 SWITCH_INTERVAL = 0.0005
@@ -115,6 +116,11 @@ def rescan() -> list[Device]:
     return devices()
 
 
+def ring_samples(block: int, rate: int) -> int:
+    """Samples of a device that the ring holds: whole blocks, two at least."""
+    return block * max(2, -(-AHEAD[block] * rate // AHEAD_RATE))
+
+
 class AudioOutput:
     """One output stream. `open` and `close` are called by one thread; `meters` may be read by any."""
 
@@ -188,7 +194,7 @@ class AudioOutput:
         except sounddevice.PortAudioError:
             pass
         stream = rtmixer.Mixer(device=device.index, channels=CHANNELS, samplerate=rate, blocksize=block, latency="low")
-        return stream, rtmixer.RingBuffer(4 * CHANNELS, 1 << (4 * AHEAD[block] * block).bit_length()), rate
+        return stream, rtmixer.RingBuffer(4 * CHANNELS, 1 << (4 * ring_samples(block, rate)).bit_length()), rate
 
     def _publish(self, meters: OutputMeters) -> None:
         now = self.meters
@@ -206,7 +212,7 @@ class _Feeder:
     ) -> None:  # fmt: skip
         self._stream, self._ring, self._render = stream, ring, render
         self._strained, self._interrupted = strained, interrupted
-        self._engine_rate, self._rate, self._block, self._target = engine_rate, rate, block, AHEAD[block] * block
+        self._engine_rate, self._rate, self._block, self._target = engine_rate, rate, block, ring_samples(block, rate)
         self._publish, self._stop = publish, stop
         self._resampler = Resampler(engine_rate, rate, CHANNELS) if rate != engine_rate else None
         self._xruns = self._device_xruns = 0

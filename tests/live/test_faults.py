@@ -24,6 +24,8 @@ PATIENCE = 60.0
 class Watched(Program):
     """A program whose meters and log are read."""
 
+    patience = PATIENCE
+
     def __init__(self, server, folder):
         self.folder = folder
         self.meters = folder / "meters.jsonl"
@@ -34,7 +36,7 @@ class Watched(Program):
         return json.loads(lines[-1]) if lines else {}
 
     def wait(self, condition, what):
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + self.patience
         while time.monotonic() < end:
             assert self.process.poll() is None, self.errors.read_text()
             row = self.row()
@@ -76,6 +78,7 @@ def sounds(server, key=64):
     player = Player(server)
     try:
         player.connect()
+        player.record(0.1)  # a connection counts from one of the next periods on
         sound = player.record(0.6, (NOTE_ON, key, 110))
         player.record(0.2, (NOTE_OFF, key, 0))
         return float(np.abs(sound).max())
