@@ -35,7 +35,7 @@ _exposed: weakref.WeakKeyDictionary[QObject, Adjustable] = weakref.WeakKeyDictio
 def expose(widget: QWidget, adjustable: Adjustable) -> None:
     """Let screen readers read and move a widget's value."""
     if not _exposed:
-        QAccessible.installFactory(_interface_of)  # type: ignore[arg-type]
+        QAccessible.installFactory(_interface_of)
     _exposed[widget] = adjustable
 
 
