@@ -65,6 +65,9 @@ class Desk:
         self.environment["PYTHONPATH"] = os.getcwd()
         self.program = subprocess.Popen([sys.executable, str(script)], env=self.environment, stdout=-1, text=True)
         self.lines = []
+
+    def open(self):
+        """Until the window has the keyboard."""
         os.set_blocking(self.program.stdout.fileno(), False)
         self.wait_for("places")
         words = next(line for line in self.lines if line.startswith("places")).split()
@@ -73,6 +76,7 @@ class Desk:
         window = self.do("search", "--onlyvisible", "--name", "MusicNN").split()[-1]
         self.do("windowfocus", "--sync", window)
         self.window = window
+        return self
 
     def read(self):
         line = self.program.stdout.readline()
@@ -88,7 +92,9 @@ class Desk:
             time.sleep(0.05)
 
     def do(self, *words):
-        done = subprocess.run(["xdotool", *map(str, words)], env=self.environment, capture_output=True, text=True)
+        done = subprocess.run(
+            ["xdotool", *map(str, words)], env=self.environment, capture_output=True, text=True, check=False
+        )
         time.sleep(0.25)
         return done.stdout.strip()
 
@@ -107,8 +113,10 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path):
     desk = Desk(tmp_path)
-    yield desk
-    desk.close()
+    try:
+        yield desk.open()
+    finally:
+        desk.close()
 
 
 ONE = ["NOTE_ON 60", "NOTE_OFF 60"]
@@ -147,6 +155,7 @@ def test_held_keys_end_and_the_next_press_sounds(desk):
 def test_places_play_the_same_notes_on_every_layout(tmp_path, layout, legends):
     desk = Desk(tmp_path, *layout)
     try:
+        desk.open()
         assert desk.legends == legends
         desk.lines.clear()
         for code in (A, S, 52, 53, A):  # the last two but one are octave down and up
