@@ -589,12 +589,12 @@ def no_repeats(monkeypatch):
         Anything.desk = None
 
 
-SEQUENCES = int(os.environ.get("MUSICNN_SEQUENCES", "120"))
+SEQUENCES = int(os.environ.get("MUSICNN_SEQUENCES", "60"))
 
 
 def test_whatever_happens_no_note_hangs_and_none_is_swallowed(qapp, no_repeats):
     """MUSICNN_SEQUENCES: how many are tried."""
     chosen = settings(
-        max_examples=SEQUENCES, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=SEQUENCES, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
     )
     run_state_machine_as_test(Anything, settings=chosen)
