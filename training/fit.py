@@ -186,7 +186,7 @@ def _only_one(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.release()
+        lock.release(remove=True)
 
 
 def _optimiser(model: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
