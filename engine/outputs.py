@@ -125,7 +125,7 @@ def private_folder(path: Path) -> Path:
 
 def make_private(folder: Path) -> None:
     """Close a folder and all that is in it to other users, as far as it is ours."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return
     _close(folder, PRIVATE_FOLDER)
     for parent, folders, files in os.walk(folder):
@@ -185,7 +185,7 @@ def _replace(part: Path, target: Path) -> None:
     try:
         part.replace(target)
     except OSError:
-        if not target.is_file():
+        if not os.path.isfile(target):
             raise
         # Mounted by itself, or another user's in a sticky folder: it can be written, but not replaced.
         shutil.copyfile(part, target)

@@ -50,7 +50,7 @@ def render_blocks(
     synth.schedule(score.events)
     delay = skip = synth.delay
     longest = score.length + round(LONGEST_TAIL_SECONDS * synth.sample_rate)
-    fade = round(FADE_SECONDS * synth.sample_rate)
+    fade = min(round(FADE_SECONDS * synth.sample_rate), longest - score.length)  # of the tail, not of the score
     while synth.position < score.length + delay or (synth.sounding and synth.position < longest):
         block = synth.render(BLOCK)
         if synth.position > longest - fade:  # a note that its instrument never ends

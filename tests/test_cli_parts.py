@@ -92,6 +92,6 @@ def test_what_is_no_sound_is_said_in_a_sentence(tmp_path):
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
     (tmp_path / "text.mp3").write_text("no sound at all")
     for name, says in (("silent.wav", "no sound in it"), ("empty.wav", "no sound in it"), ("text.mp3", "no sound file"),
-                       ("nothing.wav", "no such file"), (".", "no such file")):  # fmt: skip
+                       ("nothing.wav", "no such file"), (".", "it is a folder")):  # fmt: skip
         with pytest.raises(InputFileError, match=says):
             read_audio(Path(tmp_path / name), RATE)

@@ -70,7 +70,7 @@ def test_a_pipe_is_read(tmp_path, capsys):
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "endless"])
 def test_what_is_no_file_is_refused_soon(kind, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("engine.midi.bounded.OPEN_SECONDS", 0.1)
+    monkeypatch.setattr("engine.midi.inputs.OPEN_SECONDS", 0.1)
     monkeypatch.setattr("engine.midi.files.MAX_BYTES", 100_000)
     path = {"device": "/dev/zero", "folder": tmp_path}.get(kind, tmp_path / kind)
     if kind in ("pipe", "endless"):

@@ -8,6 +8,7 @@ the case that the disk has spoiled the last. `fit.lock` keeps two processes out 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -128,14 +129,28 @@ def choose_device(wanted: str) -> tuple[torch.device, str]:
     return torch.device(wanted), f"fitting on {wanted}, as asked"
 
 
+@functools.cache
+def fits_in_bfloat16() -> bool:
+    """Whether PyTorch can train an LSTM in bfloat16 on this processor: oneDNN has none for those with AVX2 only."""
+    lstm = torch.nn.LSTM(2, 2)
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            lstm(torch.zeros(1, 1, 2))[0].sum().backward()
+    except RuntimeError:
+        return False
+    return True
+
+
 def choose_precision(wanted: str, device: torch.device) -> tuple[str, str]:
     """In what numbers matrices are multiplied, and why, in words. "auto" takes bfloat16 where the processor is fast
     at it: the results differ less than those of two seeds.
 
-    Raises FitError for a precision that there is not.
+    Raises FitError for a precision that there is not, or not on this device.
     """
     if wanted not in ("auto", "float32", "bfloat16"):
         raise FitError(f"precision {wanted!r} is not one of auto, float32, bfloat16")
+    if wanted == "bfloat16" and device.type == "cpu" and not fits_in_bfloat16():
+        raise FitError("--precision bfloat16 was asked for, but this processor cannot train recurrent layers in it")
     if wanted != "auto":
         return wanted, f"in {wanted}, as asked"
     able = torch.cuda.is_bf16_supported() if device.type == "cuda" else fast_at_bfloat16()

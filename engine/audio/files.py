@@ -194,7 +194,7 @@ class AudioWriter:
             folder = Path(os.path.realpath(self.path)).parent
         except ValueError:  # no file can have this name
             folder = self.path.parent
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             reason = f"there is no folder {folder}"
         elif isinstance(error, OSError) and error.errno in CLEAR:
             pass

@@ -81,9 +81,10 @@ def test_a_stopped_process_has_not_been_asleep_by_this_systems_clocks():
         "from engine.suspend import *; import threading, time; watch_stops(); w = SuspendWatch(); slept = 0\n"
         "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
         "print('go', was_stopped(), flush=True)\n"
-        "while (before := time.monotonic()):\n"
+        "end = time.monotonic() + 60\n"
+        "while time.monotonic() < end:\n"
         "    time.sleep(0.01); slept += w.slept()\n"
-        "    if time.monotonic() - before > 1: print(round(slept), was_stopped(), was_stopped(), flush=True); break\n"
+        "    if was_stopped(): print(round(slept), was_stopped(), flush=True); break\n"
     )
     process = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True)
     try:
@@ -91,7 +92,7 @@ def test_a_stopped_process_has_not_been_asleep_by_this_systems_clocks():
         os.kill(process.pid, signal.SIGSTOP)
         time.sleep(3.0)
         os.kill(process.pid, signal.SIGCONT)
-        assert process.stdout.readline() == "0 True False\n"
+        assert process.stdout.readline() == "0 False\n"
     finally:
         process.kill()
         process.wait(10)

@@ -173,7 +173,7 @@ def test_too_little_to_learn_from_is_said(tmp_path, folder, capsys):
     assert "holds no audio file" in capsys.readouterr().err
     soundfile.write(tmp_path / "one/a.wav", hit(np.random.default_rng(0), True), RATE)
     assert main(["train", "sliders", str(tmp_path / "one"), "--steps", "1"]) == 1
-    assert "only 1 usable audio file" in capsys.readouterr().err
+    assert "holds only 1 file that can be used" in capsys.readouterr().err
     assert main(["train", "song", str(tmp_path / "one"), "--steps", "1"]) == 1
     assert "nothing to go on with" in capsys.readouterr().err
 

@@ -17,6 +17,7 @@ from tests.training.conftest import CPU, steps
 from training.analysis import EnvelopeFit, Tuning
 from training.evaluate import render_start
 from training.evaluate_space import TOUR_KEYS, evaluate_axes, evaluate_points, evaluate_timbres, tour
+from training.fit import FitError, choose_precision, fits_in_bfloat16
 from training.metrics import pitch_cents
 from training.notes import POWER
 from training.recipes.morph import SPREAD, MorphConfig, MorphTask, first_points
@@ -207,6 +208,7 @@ def test_every_key_between_the_anchors_is_heard_in_fitting(timbre_keys):
     assert max(task.heard_key(low, rng) for _ in range(200)) <= 66
 
 
+@pytest.mark.skipif(not fits_in_bfloat16(), reason="this processor cannot train an LSTM in bfloat16")
 def test_half_precision_gives_almost_the_same_loss(timbre_keys):
     losses = []
     for precision in ("float32", "bfloat16"):
@@ -215,6 +217,15 @@ def test_half_precision_gives_almost_the_same_loss(timbre_keys):
         losses.append(float(MorphTask(config, timbre_keys, CPU).loss(np.random.default_rng(0)).detach()))
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=0.01)
+
+
+def test_a_precision_that_this_processor_has_not_is_refused_in_a_sentence(monkeypatch):
+    assert choose_precision("float32", CPU)[0] == "float32"
+    if fits_in_bfloat16():
+        assert choose_precision("bfloat16", CPU)[0] == "bfloat16"
+        monkeypatch.setattr("training.fit.fits_in_bfloat16", lambda: False)
+    with pytest.raises(FitError, match="this processor cannot train"):
+        choose_precision("bfloat16", CPU)
 
 
 def test_an_unknown_precision_is_refused():
