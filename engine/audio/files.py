@@ -194,7 +194,9 @@ class AudioWriter:
             folder = Path(os.path.realpath(self.path)).parent
         except ValueError:  # no file can have this name
             folder = self.path.parent
-        if not os.path.isdir(folder):
+        if isinstance(error, PermissionError) and not os.path.isdir(folder):  # it, or one above, may not be entered
+            reason = f"the folder {folder} is write-protected"
+        elif not os.path.isdir(folder):
             reason = f"there is no folder {folder}"
         elif isinstance(error, OSError) and error.errno in CLEAR:
             pass
