@@ -96,8 +96,8 @@ def machine(server: LiveServer, options: LiveBenchOptions) -> Row:
 
 def latency(server: LiveServer, options: LiveBenchOptions) -> Row:
     """Time from a key's message at the MIDI port to its sound at the speakers, less the instrument's own attack."""
-    count = min(options.notes, 40) if options.short else options.notes
-    with Stage(server) as stage:
+    count = min(options.notes, 16) if options.short else options.notes
+    with Stage(server, prepared=not options.short) as stage:
         tester = stage.tester
         messages, ons = separate_notes(0, count, tester.soon(1.0), server.rate)
         # A first note wakes whatever sleeps; it is not counted.
@@ -274,7 +274,7 @@ def write_chords(path: Path) -> float:
 def memory(server: LiveServer, options: LiveBenchOptions) -> Row:
     """Megabytes of the program after its start and after half a minute of playing."""
     seconds = 5.0 if options.short else 30.0
-    with Stage(server) as stage:
+    with Stage(server, prepared=not options.short) as stage:
         ready = stage.program.row()["rss_mb"]
         messages, _ = separate_notes(1, round(seconds / 0.12), stage.tester.soon(), server.rate)
         stage.tester.play(messages)

@@ -250,15 +250,19 @@ def _listen(process: subprocess.Popen[str], take: Callable[[str], object], stack
 class Stage(Started):
     """Program and tester together, plugged in; and the troubles since then."""
 
-    def __init__(self, server: LiveServer, score: Path | None = None, *, play: bool = False) -> None:
+    def __init__(
+        self, server: LiveServer, score: Path | None = None, *, play: bool = False, prepared: bool = True
+    ) -> None:
+        """prepared: wait until the beginnings of all notes are written; while a score is played nobody waits."""
         self._server, self._score, self._play = server, score, play
+        self._prepared = prepared and not play
 
     def _begin(self, stack: ExitStack) -> None:
         self._watch = stack.enter_context(MachineWatch())
         self.program = stack.enter_context(RunningProgram(self._server, self._score, play=self._play))
         self.tester = stack.enter_context(JackTester(self._server.name))
         self.tester.connect()
-        if not self._play:
+        if self._prepared:
             wait(lambda: self.program.row()["prepared"] >= 1, START_SECONDS, "the instrument does not get ready")
         self._first: Row = {}
         self.begin()
