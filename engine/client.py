@@ -37,6 +37,9 @@ TAPS = 1024
 CLOSE_SECONDS = 5.0
 MOST_FALLS, FALL_SECONDS, STEADY_SECONDS = 4, 60.0, 3.0
 """So many falls within so many seconds are too many. One that has played for a while does not count."""
+LOOK_SECONDS, MOST_SILENT = 1.0, 15
+"""An engine that has played sends its state 60 times a second. After so many looks without a word it hangs: the library
+of a sound server that died may wait for it for ever, and hold the interpreter lock meanwhile."""
 RESTARTED = "The sound engine had stopped and was started again; the log says more."
 GIVEN_UP = "The sound engine stops again and again; the log says why. Restart the program."
 
@@ -244,9 +247,16 @@ class EngineClient:
         self._outbox.put(bytes(ForkingPickler.dumps((name, arguments))))
 
     def _read(self, pipe: Connection, outbox: queue.SimpleQueue[bytes | None], finished: threading.Event) -> None:
-        lost = ""
+        lost, silent, process = "", 0, self._process
         while True:
             try:
+                if not pipe.poll(LOOK_SECONDS):  # counted, not timed: this process may have been stopped, too
+                    silent += self._playing_since > 0
+                    if silent == MOST_SILENT:
+                        log.error("the engine's process has said nothing for a long time and was ended")
+                        process.kill()
+                    continue
+                silent = 0
                 name, arguments = pipe.recv()
             except (EOFError, OSError):
                 break

@@ -115,3 +115,16 @@ def test_threads_and_process_end_with_the_client(client, told):
     assert process.exitcode == 0
     assert not client._reader.is_alive()
     assert not client._writer.is_alive()
+
+
+def test_an_engine_that_hangs_after_it_has_played_is_ended_and_started_again(client, told, monkeypatch):
+    monkeypatch.setattr(module, "MOST_SILENT", 3)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.2)
+    first = told.wait("load").split()[1]
+    time.sleep(1.5)
+    assert not told.all(RESTARTED)  # it has not played yet: loading takes its time
+    client.play()
+    told.wait("play")
+    client.panic()
+    told.wait(RESTARTED)
+    assert told.wait("load", 2).split()[1] != first
