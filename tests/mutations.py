@@ -1,5 +1,6 @@
 """Damage to instrument folders: copies of sound ones in which one file is changed, by chance but repeatably."""
 
+import copy
 import json
 import os
 import random
@@ -68,7 +69,7 @@ def json_value(rng, folder, others):
         if rng.random() < 0.1 and isinstance(inner, dict):
             del inner[place[-1]]
         else:
-            inner[place[-1]] = rng.choice(VALUES) if rng.random() < 0.5 else _near(rng, inner[place[-1]])
+            inner[place[-1]] = copy.deepcopy(rng.choice(VALUES)) if rng.random() < 0.5 else _near(rng, inner[place[-1]])
     path.unlink()
     path.write_text(json.dumps(data))
 
