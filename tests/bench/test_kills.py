@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from engine.audio.recorder import Take, takes
+from engine.client import STEADY_SECONDS
 from musicnn_gui.live_bench.stage import LiveServer
 from tests.live.conftest import PERIOD, RATE
 from tests.live.test_faults import Watched, sounds
@@ -131,7 +132,7 @@ def test_an_engine_killed_while_recording_keeps_the_take_and_comes_back(start_se
     program, take, losses, returns = recording(name), None, [], []
     take = program.take(0.2)
     for _ in range(ROUNDS):
-        time.sleep(1.5)
+        time.sleep(STEADY_SECONDS + 1)  # falls that come sooner are counted, and five in a minute are too many
         engine = program.engine()
         moment = kill(engine)
         losses.append(lost(take, moment))
