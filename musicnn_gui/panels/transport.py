@@ -107,8 +107,9 @@ class TransportPanel(QWidget):
         session.score_options_changed.connect(self._show_options)
         session.instruments_changed.connect(self._show_tracks)
         session.instrument_changed.connect(self._enable)
-        session.export_progress.connect(lambda done: self.progress.setValue(round(100 * done)))
-        session.export_ended.connect(lambda name: self._show_exporting(False))
+        # Methods, not lambdas: an export may end after this panel, and Qt disconnects methods of what is gone.
+        session.export_progress.connect(self._show_progress)
+        session.export_ended.connect(self._end_exporting)
 
     # --- what the player asks for ---
 
@@ -197,6 +198,12 @@ class TransportPanel(QWidget):
         playable = self._session.score is not None and self._session.instrument is not None
         for widget in (self.play, self.stop, self.loop, self.roll, self.export):
             widget.setEnabled(playable)
+
+    def _show_progress(self, done: float) -> None:
+        self.progress.setValue(round(100 * done))
+
+    def _end_exporting(self, name: str) -> None:
+        self._show_exporting(False)
 
     def _show_exporting(self, exporting: bool) -> None:
         self.export.setVisible(not exporting)

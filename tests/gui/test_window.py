@@ -30,7 +30,7 @@ from musicnn_gui.window import MainWindow
 from tests.gui.conftest import write_score
 from tests.gui.test_knob import drag
 
-WAIT = 20_000
+WAIT = 120_000
 
 
 def heard(qtbot, session, seconds=0.3):
