@@ -96,6 +96,8 @@ def test_a_sound_server_that_dies_and_comes_back_is_used_again(watched, start_se
     program.wait(lambda row: not row["running"], "noticing that the server is gone")
     assert "has gone" in program.said()
     program.wait(lambda row: row["voices"] == 0, "silence")
+    # Else the new engine may find the new server at once: then nothing was missing, and nothing is said.
+    program.wait(lambda row: "No sound device" in program.said(), "the new engine looking in vain")
     start_server(server.name)
     program.wait(lambda row: row["running"], "sound on the new server")
     assert "is there and plays" in program.said()
