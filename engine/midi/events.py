@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any
 
 
 class Kind(Enum):
@@ -137,24 +136,3 @@ def drum_part(sample: int, channel: int, on: bool) -> Event:
 def master_tuning(sample: int, semitones: float, *, coarse: bool = False) -> Event:
     """All channels are tuned; drum parts follow the fine tuning only. Both add up."""
     return Event(sample, Kind.TUNING, 0, int(coarse), semitones)
-
-
-def from_mido(message: Any, sample: int) -> Event | None:
-    """The event of a mido message, or None for what the engine has no use for (clock, sysex, meta)."""
-    match message.type:
-        case "note_on":
-            return note_on(sample, message.note, message.velocity, message.channel)
-        case "note_off":
-            return note_off(sample, message.note, message.channel)
-        case "control_change":
-            return control(sample, message.control, message.value, message.channel)
-        case "pitchwheel":
-            return bend(sample, message.pitch, message.channel)
-        case "program_change":
-            return Event(sample, Kind.PROGRAM, message.channel, message.program)
-        case "aftertouch":
-            return Event(sample, Kind.PRESSURE, message.channel, 0, message.value)
-        case "reset":
-            return panic(sample)
-        case _:
-            return None
