@@ -11,12 +11,13 @@ from engine.errors import InputFileError
 from engine.midi.channel import ALL_SOUND_OFF, NOTE_MODES
 from engine.midi.chunks import CUT, Chunks
 from engine.midi.endings import OPEN_SECONDS, RING_SECONDS, TAIL_SECONDS, play_through
-from engine.midi.events import EVERYWHERE, Event, Kind, bend, control, drum_part, note_off, note_on, tempo
+from engine.midi.events import EVERYWHERE, Event, control, drum_part, note_off, note_on, tempo
 from engine.midi.pairing import ENDLESS, Note, Pairing
 from engine.midi.portmap import PortMap
 from engine.midi.sysex import from_sysex, is_scale_tuning
 from engine.midi.timeline import Timeline
-from engine.midi.tracks import BEND, CONTROL, NOTE_OFF, NOTE_ON, PRESSURE, PROGRAM, SYSEX_MARK, TEMPO_MARK
+from engine.midi.tracks import CONTROL, NOTE_OFF, NOTE_ON, SYSEX_MARK, TEMPO_MARK
+from engine.midi.wire import event_of
 
 MAX_SECONDS = 6 * 3600.0
 MICROSECONDS = 60_000_000  # in a minute
@@ -90,20 +91,11 @@ class _Scoring:
                 self._take_control(index, kind, channel, first, second, track)
 
     def _take_control(self, index: int, kind: int, channel: int, first: int, second: int, track: int) -> None:
-        sample = self.samples[index]
-        if kind == CONTROL:
-            if first in ALL_OFF:
-                self.pairing.all_off(index, channel)
-            event = control(sample, first, second, channel)
-        elif kind == BEND:
-            event = bend(sample, (second << 7 | first) - 8192, channel)
-        elif kind == PROGRAM:
-            event = Event(sample, Kind.PROGRAM, channel, first)
-        elif kind == PRESSURE:
-            event = Event(sample, Kind.PRESSURE, channel, 0, first)
-        else:
-            return
-        self._add(index, event, track)
+        if kind == CONTROL and first in ALL_OFF:
+            self.pairing.all_off(index, channel)
+        event = event_of((kind << 4 | channel, first, second), self.samples[index])
+        if event is not None:
+            self._add(index, event, track)
 
     def _take_sysex(self, index: int, ports: PortMap, track: int, port: int, data: bytes) -> None:
         if is_scale_tuning(data):

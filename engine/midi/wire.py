@@ -53,25 +53,25 @@ def messages(packet: Sequence[int]) -> list[Message]:
     return found
 
 
-def event_of(message: Message) -> Event | None:
-    """The event of a message; None for what the engine has no use for."""
+def event_of(message: Message, sample: int = 0) -> Event | None:
+    """The event of a message at a sample; None for what the engine has no use for."""
     status, first, second = message
     channel = status & 0x0F
     match status & 0xF0:
         case 0x80:
-            return note_off(0, first, channel)
+            return note_off(sample, first, channel)
         case 0x90:
-            return note_on(0, first, second, channel)
+            return note_on(sample, first, second, channel)
         case 0xB0:
-            return control(0, first, second, channel)
+            return control(sample, first, second, channel)
         case 0xC0:
-            return Event(0, Kind.PROGRAM, channel, first)
+            return Event(sample, Kind.PROGRAM, channel, first)
         case 0xD0:
-            return Event(0, Kind.PRESSURE, channel, 0, first)
+            return Event(sample, Kind.PRESSURE, channel, 0, first)
         case 0xE0:
-            return bend(0, first + 128 * second - 8192, channel)
+            return bend(sample, first + 128 * second - 8192, channel)
         case 0xF0 if status == RESET:
-            return panic(0)
+            return panic(sample)
     return None
 
 
