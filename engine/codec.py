@@ -212,16 +212,15 @@ class ScoreCodec:
 
     def frames(self, note: Note, first: int, count: int) -> NDArray[np.float32]:
         """Network input (count, features) of frames first, first + 1, ... (first >= 0)."""
-        steady_from = self.onset_frames
-        steady_to = self.first_frame_of(note.release) if note.release is not None else first + count
-        start, end = max(first, steady_from), min(first + count, steady_to)
+        return self.at(note, np.arange(first, first + count))
+
+    def at(self, note: Note, frames: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Network input (frames, features) of some frames in ascending order, the first 0 or later."""
+        steady_to = self.first_frame_of(note.release) if note.release is not None else math.inf
+        start, end = np.searchsorted(frames, (self.onset_frames, steady_to))
         if end <= start or note.key != int(note.key):
-            return self._normalise(self._direct(note, first, count))
-        parts = [
-            self._direct(note, first, start - first),
-            self._steady(note, start, end - start),
-            self._direct(note, end, first + count - end),
-        ]
+            return self._normalise(self._direct(note, frames))
+        parts = self._direct(note, frames[:start]), self._steady(note, frames[start:end]), self._direct(note, frames[end:])
         return self._normalise(np.concatenate(parts))
 
     @property
@@ -237,16 +236,16 @@ class ScoreCodec:
         """First sample of a frame's window."""
         return (frame + 1) * self.stft.hop - self.stft.length
 
-    def _direct(self, note: Note, first: int, count: int) -> NDArray[np.complex64]:
-        """Spectra (count, bins) by the definition."""
-        if count <= 0:
+    def _direct(self, note: Note, frames: NDArray[np.int64]) -> NDArray[np.complex64]:
+        """Spectra (frames, bins) by the definition."""
+        if not len(frames):
             return np.zeros((0, self.stft.bins), np.complex64)
-        start, length = self.frame_start(first), (count - 1) * self.stft.hop + self.stft.length
+        start, length = self.frame_start(int(frames[0])), int(frames[-1] - frames[0]) * self.stft.hop + self.stft.length
         samples = self._quick_signal(note, start, length)
         if samples is None:
             samples = self.signal(note, start, length).astype(np.float32)
         view = np.lib.stride_tricks.sliding_window_view(samples, self.stft.length)
-        return self.stft.transform(view[:: self.stft.hop])
+        return self.stft.transform(view[(frames - frames[0]) * self.stft.hop])
 
     def _quick_signal(self, note: Note, start: int, count: int) -> Samples | None:
         """`signal` from tables, five times as fast: a release is waited for. None where they end."""
@@ -264,10 +263,11 @@ class ScoreCodec:
         clock += np.resize(np.roll(period, -(begin % hop)), len(clock))
         return clock if start >= 0 else np.concatenate([np.zeros(-start, np.float32), clock])
 
-    def _steady(self, note: Note, first: int, count: int) -> NDArray[np.complex64]:
+    def _steady(self, note: Note, frames: NDArray[np.int64]) -> NDArray[np.complex64]:
         """The same for held frames, from tables: a constant for the key, a row for each age."""
         key = _key_spectrum(self, int(note.key)) * np.float32(0.25 + 0.75 * note.velocity / 127)
-        return np.asarray(key + _clock_table(self).rows(first, count))
+        rows = _clock_table(self).rows(int(frames[0]), int(frames[-1] - frames[0]) + 1)
+        return np.asarray(key + rows[frames - frames[0]])
 
     def _normalise(self, spectra: NDArray[np.complex64]) -> NDArray[np.float32]:
         """Under a square root (the floor keeps rounding noise out of it), re of all bins, then im: (count, features).

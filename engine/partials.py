@@ -66,12 +66,15 @@ class CarrierTable:
 class PartialSynthesis:
     """Frames of `length` samples, one every `hop`, whose windows (Hann squared) add up to 1 at a hop of length / 4.
 
-    Frame m is centred at sample (m + 1) hop - length / 2 of its note, as the codec's frames are.
+    Frame m is centred at sample (m + 1) hop - length / 2 of its note, as the codec's frames are. The first frames begin
+    before the note-on. What they add up to is silent before it and rises in `rise` samples, whatever the envelopes are:
+    no note begins with a step. The analysis knows of it, so an attack is as sharp as its envelopes can make it.
     """
 
     length: int
     hop: int
     sample_rate: int
+    rise: int = 0
 
     REACH = 12  # bins on either side of a carrier; the window's lobe is 100 dB down there
     STEPS = 256  # table entries a bin; between them the lobe is interpolated linearly
@@ -80,6 +83,8 @@ class PartialSynthesis:
     def __post_init__(self) -> None:
         if self.length != 4 * self.hop:
             raise ValueError(f"a hop of {self.hop} samples is not a quarter of a frame of {self.length}")
+        if not isinstance(self.rise, int) or not 0 <= self.rise <= self.hop:
+            raise ValueError(f"a rise of {self.rise} samples is not in 0..{self.hop}")
 
     @property
     def bins(self) -> int:
@@ -95,6 +100,11 @@ class PartialSynthesis:
         """The window that an envelope is spread with, (length,): Hann squared over 3/2."""
         n = np.arange(self.length) - self.length / 2
         return np.asarray((0.5 + 0.5 * np.cos(2 * np.pi * n / self.length)) ** 2 / 1.5)
+
+    @cached_property
+    def onset(self) -> NDArray[np.float32]:
+        """Gain of a note's first samples, (rise,): half a period of a cosine, from 0 on."""
+        return ((1 - np.cos(np.pi * np.arange(self.rise) / max(self.rise, 1))) / 2).astype(np.float32)
 
     @cached_property
     def _lobe(self) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ Solved by conjugate gradients on the GPU or CPU. On FluidR3's piano, 128 carrier
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,12 +21,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.grid import interpolation
 from engine.partials import PartialSynthesis
 from engine.units import key_to_hz
 
 MAX_CENTS = 45  # how far a sampler's key may be off equal temperament
 RIDGE = 1e-4
 ATTACK_FRAMES = 8
+KNOT_RIDGE, KNOT_ITERATIONS = 0.2, 12
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ class EnvelopeFit:
         real = np.concatenate([basis.real, -basis.imag])
         self._basis = torch.from_numpy(real.astype(np.float32)).to(self.device)
         self._gain = float((self._basis**2).sum()) / (2 * int(np.count_nonzero(hz > 0)))
+        self._onset = torch.from_numpy(synthesis.onset).to(self.device)
         self._turns: Tensor = torch.zeros(0, len(hz), dtype=torch.complex64, device=self.device)
 
     def frame_count(self, samples: int) -> int:
@@ -115,13 +119,20 @@ class EnvelopeFit:
         stretches = torch.cat([turned.real, turned.imag], 2) @ self._basis
         total = (frames - 1) * hop + size
         sound = torch.nn.functional.fold(stretches.transpose(1, 2), (1, total), (1, size), stride=(1, hop))
-        return sound.reshape(channels, total)[:, size - hop :][:, :samples]
+        return self._risen(sound.reshape(channels, total)[:, size - hop :][:, :samples])
+
+    def _risen(self, sound: Tensor) -> Tensor:
+        """The onset's gain on a sound (channels, samples) that begins at its note-on; changes it."""
+        rise = min(len(self._onset), sound.shape[1])
+        sound[:, :rise] *= self._onset[:rise]
+        return sound
 
     def _project(self, sound: Tensor, frames: int) -> Tensor:
         """The adjoint of `synthesise`."""
         size, hop = self.synthesis.length, self.synthesis.hop
         padded = torch.zeros(len(sound), (frames - 1) * hop + size, device=self.device)
         padded[:, size - hop :][:, : sound.shape[1]] = sound[:, : padded.shape[1] - size + hop]
+        self._risen(padded[:, size - hop :])
         projected = padded.unfold(1, size, hop) @ self._basis.T
         carriers = len(self.hz)
         return torch.complex(projected[..., :carriers], projected[..., carriers:]) * self._carrier(frames).conj()
@@ -136,7 +147,7 @@ class EnvelopeFit:
     def fit(
         self, sound: Tensor, release: int | None = None, *,
         partial_motion: float = 0.05, body_motion: float = 0.2, noise_db: float = -54.0,
-        iterations: tuple[int, ...] = (25, 25, 25),
+        iterations: tuple[int, ...] = (20, 16, 16),
     ) -> Tensor:  # fmt: skip
         """Envelopes (channels, frames, carriers) of a sound (channels, samples) that begins at its note-on.
 
@@ -162,6 +173,24 @@ class EnvelopeFit:
             envelopes = self._solve(sound, self._gain * weight, envelopes, count)
         return envelopes
 
+    def at_knots(self, sound: Tensor, envelopes: Tensor, knots: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Values at knots (channels, knots, carriers) whose lines fit the envelopes and then the sound best; and the
+        envelopes that they make (channels, frames, carriers), the last knot's value held beyond it."""
+        frames = envelopes.shape[1]
+        lines = torch.from_numpy(interpolation(knots, 0, frames - 1)).to(self.device)
+        square = lines.T @ lines + 1e-6 * torch.eye(len(knots), device=self.device)
+        values = torch.linalg.solve(square.to(envelopes.dtype), lines.T.to(envelopes.dtype) @ envelopes)
+        matrix = lines.to(envelopes.dtype)
+
+        def normal(a: Tensor) -> Tensor:
+            image = self._project(self.synthesise(matrix @ a, sound.shape[1]), frames)
+            return matrix.T @ image + KNOT_RIDGE * self._gain * a
+
+        start = values
+        residual = matrix.T @ self._project(sound - self.synthesise(matrix @ start, sound.shape[1]), frames)
+        change = conjugate_gradients(normal, residual, None, KNOT_ITERATIONS)
+        return start + change, matrix @ (start + change)
+
     def drift(self, envelopes: Tensor, first: int, last: int) -> NDArray[np.float64]:
         """Mean rate in Hz at which each envelope turns between two frames: its carrier is that much too low."""
         last = min(last, envelopes.shape[1])
@@ -180,19 +209,25 @@ class EnvelopeFit:
             result[:, :-1] -= step
             return result
 
-        target = self._project(sound, frames)
-        a = torch.zeros_like(target) if start is None else start
-        residual = target - normal(a) if start is not None else target.clone()
-        direction, size = residual.clone(), _energy(residual)
-        for _ in range(iterations):
-            image = normal(direction)
-            step = size / ((direction.conj() * image).real.sum((1, 2), keepdim=True) + 1e-30)
-            a = a + step * direction
-            residual = residual - step * image
-            new = _energy(residual)
-            direction = residual + new / (size + 1e-30) * direction
-            size = new
-        return a
+        return conjugate_gradients(normal, self._project(sound, frames), start, iterations)
+
+
+def conjugate_gradients(
+    normal: Callable[[Tensor], Tensor], target: Tensor, start: Tensor | None, iterations: int
+) -> Tensor:
+    """Solve normal(a) = target, (channels, ...) complex, each channel for itself; from 0 where there is no start."""
+    a = torch.zeros_like(target) if start is None else start
+    residual = target - normal(a) if start is not None else target.clone()
+    direction, size = residual.clone(), _energy(residual)
+    for _ in range(iterations):
+        image = normal(direction)
+        step = size / ((direction.conj() * image).real.sum((1, 2), keepdim=True) + 1e-30)
+        a = a + step * direction
+        residual = residual - step * image
+        new = _energy(residual)
+        direction = residual + new / (size + 1e-30) * direction
+        size = new
+    return a
 
 
 def _energy(a: Tensor) -> Tensor:

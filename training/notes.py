@@ -22,14 +22,20 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from engine.grid import Grid, Strides
+from engine.noise import band_of_bin, band_sizes
 from engine.outputs import write_whole
 from engine.partials import PartialSynthesis
 from training.analysis import EnvelopeFit, find_tuning, lay_carriers
 from training.jobs import run_jobs
 from training.teacher import BLOCK, Teacher, soundfont_tag
 
-FORMAT = 3  # of the cached files: raised whenever their meaning changes
+FORMAT = 4  # of the cached files: raised whenever their meaning changes
 POWER = 0.4
+GRID = Grid(Strides(((16, 2), (128, 4))), Strides(((8, 2), (24, 4))))
+"""Knots of every keyed instrument. An eighth of a second's frames is dense, an old note's every fourth is a knot."""
+RISE = 128  # samples in which a note's sound rises, see `PartialSynthesis`
+NOISE_POWER = 0.25  # under which noise is kept, in half precision
 BORDERS = (4, 8, 16, 24, 40, 64, 96)
 """First frames that hear the release, for the short notes."""
 
@@ -45,6 +51,7 @@ class NotesConfig:
     sample_rate: int = 44_100
     length: int = 1024
     hop: int = 256
+    noise: int = 32
     longest_seconds: float = 12.0
     release_seconds: float = 1.3
     seed: int = 0
@@ -57,11 +64,11 @@ class NotesConfig:
     @property
     def synthesis(self) -> PartialSynthesis:
         """The synthesis that the envelopes are made for."""
-        return PartialSynthesis(self.length, self.hop, self.sample_rate)
+        return PartialSynthesis(self.length, self.hop, self.sample_rate, RISE)
 
     def digest(self) -> str:
         """Short name of exactly this data."""
-        text = json.dumps([FORMAT, POWER, BORDERS, asdict(self)], sort_keys=True)
+        text = json.dumps([FORMAT, POWER, BORDERS, GRID.to_json(), RISE, asdict(self)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -70,7 +77,8 @@ class TaughtNote:
     """One played note.
 
     key, velocity: MIDI. release: sample of the note-off since note-on; border: first frame that hears it.
-    target: (frames, channels, carriers, 2) half floats: envelopes at full velocity, magnitudes under POWER.
+    target: (knots, channels, carriers, 2) half floats: envelopes at full velocity, magnitudes under POWER.
+    noise: (knots, channels, bands) half floats: power of what the carriers leave, see `noise_power`, under NOISE_POWER.
     """
 
     key: int
@@ -78,6 +86,7 @@ class TaughtNote:
     release: int
     border: int
     target: Tensor
+    noise: Tensor
 
 
 @dataclass(frozen=True)
@@ -140,18 +149,53 @@ def make_key(config: NotesConfig, key: int, exponent: float, path: Path) -> None
     nulls = []
     for index, ((velocity, release), sound) in enumerate(zip(plan, sounds, strict=True)):
         wave = torch.from_numpy(sound / scale)
-        held = release if release < sound.shape[1] else None
-        envelopes = fit.fit(wave, held)
-        error = wave - fit.synthesise(envelopes, wave.shape[1])
-        nulls.append(float(10 * torch.log10(wave.pow(2).sum() / error.pow(2).sum())))
-        envelopes = envelopes.permute(1, 0, 2) * scale
+        values, dense, noise, null = at_knots(fit, wave, release, config.noise)
+        nulls.append(null)
         if index == 0:
-            tensors["reference"] = torch.view_as_real(_reference(envelopes))
-        compressed = envelopes * (envelopes.abs() + 1e-12) ** (POWER - 1)
-        tensors[f"target{index}"] = torch.view_as_real(compressed).half().contiguous()
+            tensors["reference"] = torch.view_as_real(_reference(dense.permute(1, 0, 2) * scale))
+        tensors[f"target{index}"] = taught(values.permute(1, 0, 2) * scale)
+        tensors[f"noise{index}"] = (noise * scale**2).pow(NOISE_POWER).half().contiguous()
         tensors[f"note{index}"] = torch.tensor([velocity, release])
     tensors["null_db"] = torch.tensor(float(np.mean(nulls)))
     write_whole(path, save(tensors))
+
+
+def at_knots(fit: EnvelopeFit, wave: Tensor, release: int, bands: int) -> tuple[Tensor, Tensor, Tensor, float]:
+    """Analyse a note (channels, samples) that is let go at a sample.
+
+    Returns envelopes at GRID's knots (channels, knots, carriers) and in between (channels, frames, carriers), the power
+    of what they leave (knots, channels, bands), and how far they null in dB.
+    """
+    border = release // fit.synthesis.hop if release < wave.shape[1] else None
+    envelopes = fit.fit(wave, release if border is not None else None)
+    knots = GRID.until(envelopes.shape[1] - 1, border)
+    values, dense = fit.at_knots(wave, envelopes, knots)
+    error = wave - fit.synthesise(dense, wave.shape[1])
+    null = float(10 * torch.log10(wave.pow(2).sum() / (error.pow(2).sum() + 1e-20)))
+    return values, dense, noise_power(error, fit.synthesis, bands, knots), null
+
+
+def taught(envelopes: Tensor) -> Tensor:
+    """Envelopes (knots, channels, carriers) as they are kept: magnitudes under POWER, half floats (..., 2)."""
+    return torch.view_as_real(envelopes * (envelopes.abs() + 1e-12) ** (POWER - 1)).half().contiguous()
+
+
+def noise_power(sound: Tensor, synthesis: PartialSynthesis, bands: int, knots: NDArray[np.int64]) -> Tensor:
+    """Power of a sound (channels, samples) in noise bands around every knot, (knots, channels, bands).
+
+    White noise of unit variance has 1 in every band: see `engine.noise`.
+    """
+    length, hop = synthesis.length, synthesis.hop
+    padded = torch.nn.functional.pad(sound, (length - hop, length + hop))
+    window = torch.from_numpy(synthesis.window.astype(np.float32))
+    spectra = torch.fft.rfft(padded.unfold(1, length, hop) * window, dim=2)
+    band = torch.from_numpy(band_of_bin(bands, synthesis.bins, synthesis.sample_rate))
+    sizes = torch.from_numpy(band_sizes(bands, synthesis.bins, synthesis.sample_rate)) * float(window.pow(2).sum())
+    power = torch.zeros(*spectra.shape[:2], bands).index_add_(2, band, spectra.abs().pow(2)) / sizes
+    reach = np.diff(knots, append=knots[-1] + (knots[-1] - knots[-2] if len(knots) > 1 else 1))
+    frames = power.shape[1]
+    around = [power[:, min(k, frames - 1) : k + r].mean(1) for k, r in zip(knots.tolist(), reach.tolist(), strict=True)]
+    return torch.stack(around)
 
 
 def trim(sound: NDArray[np.float32], floor_db: float = -75.0, block: int = 4096) -> NDArray[np.float32]:
@@ -202,7 +246,8 @@ def load_key(config: NotesConfig, key: int, path: Path) -> KeyData:
     notes = []
     for index in range(sum(name.startswith("note") for name in tensors)):
         velocity, release = (int(x) for x in tensors[f"note{index}"])
-        notes.append(TaughtNote(key, velocity, release, release // config.hop, tensors[f"target{index}"]))
+        target, noise = tensors[f"target{index}"], tensors[f"noise{index}"]
+        notes.append(TaughtNote(key, velocity, release, release // config.hop, target, noise))
     return KeyData(
         key, tensors["hz"].numpy(), tensors["harmonic"].numpy(),
         torch.view_as_complex(tensors["reference"]).numpy(), tuple(notes), float(tensors["null_db"]),

@@ -14,17 +14,24 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-State = tuple[Tensor, ...]
-"""Forward state of one layer: (h, c) of an LSTM, (h,) of a GRU; each (1, batch, hidden)."""
+from engine.networks.complex_cells import ComplexGRU, ComplexLSTM
 
-CELLS = ("lstm", "gru")
+State = tuple[Tensor, ...]
+"""Forward state of one layer: (h, c) of an LSTM, (h,) of a GRU; each (1, batch, width)."""
+
+CELLS = ("lstm", "gru", "complex_lstm", "complex_gru")
+
+
+def width_of(cell: str, hidden: int) -> int:
+    """Numbers in the state, and in the output of one direction, of so many cells of a kind."""
+    return 2 * hidden if cell.startswith("complex") else hidden
 
 
 class LookaheadRecurrent(nn.Module):
     """Layers of forward and backward cells over sequences (batch, frames, features).
 
     Each layer's input is the one before it's forward and backward output side by side; so is the result, (batch,
-    frames, 2 hidden).
+    frames, 2 width). hidden counts cells; a complex one has two numbers of state, see `width_of`.
     """
 
     def __init__(self, features: int, hidden: int, layers: int, cell: str = "lstm") -> None:
@@ -33,16 +40,37 @@ class LookaheadRecurrent(nn.Module):
             raise ValueError(f"cell {cell!r} is not one of {', '.join(CELLS)}")
         if min(features, hidden, layers) < 1:
             raise ValueError("features, hidden and layers are at least 1")
-        kind = nn.LSTM if cell == "lstm" else nn.GRU
-        sizes = [features] + [2 * hidden] * (layers - 1)
-        self.ahead = nn.ModuleList(kind(size, hidden, batch_first=True) for size in sizes)
-        self.back = nn.ModuleList(kind(size, hidden, batch_first=True) for size in sizes)
-        self.hidden, self.layers, self.cell = hidden, layers, cell
+        self.features = features
+        self.hidden, self.layers, self.cell, self.width = hidden, layers, cell, width_of(cell, hidden)
+        self.ahead = nn.ModuleList(self._direction(features, layer) for layer in range(layers))
+        self.back = nn.ModuleList(self._direction(features, layer) for layer in range(layers))
+
+    def _direction(self, features: int, layer: int) -> nn.Module:
+        """One direction of a layer; `features` are the first layer's."""
+        if self.cell.startswith("complex"):
+            if features % 2:
+                raise ValueError(f"{features} features are no whole number of complex ones")
+            kind = ComplexLSTM if self.cell == "complex_lstm" else ComplexGRU
+            return kind(2 * self.hidden if layer else features // 2, self.hidden, 2 if layer else 1)
+        size = 2 * self.hidden if layer else features
+        if self.cell == "gru":
+            return nn.GRU(size, self.hidden, batch_first=True)
+        return _initialised(nn.LSTM(size, self.hidden, batch_first=True))
+
+    @property
+    def macs_per_frame(self) -> int:
+        """Real multiplications of all layers and directions for one frame."""
+        total, size = 0, self.features
+        for _ in range(self.layers):
+            gates = {"lstm": 4, "gru": 3, "complex_lstm": 2.5, "complex_gru": 2}[self.cell]
+            total += round(2 * gates * self.width * (size + self.width))
+            size = 2 * self.width
+        return total
 
     def zero_states(self, batch: int) -> list[State]:
         """The states before the first frame."""
-        zeros = torch.zeros(1, batch, self.hidden, device=next(self.parameters()).device)
-        return [(zeros, zeros) if self.cell == "lstm" else (zeros,) for _ in range(self.layers)]
+        zeros = torch.zeros(1, batch, self.width, device=next(self.parameters()).device)
+        return [(zeros, zeros) if self.cell.endswith("lstm") else (zeros,) for _ in range(self.layers)]
 
     def forward(self, x: Tensor) -> Tensor:
         """The whole sequence at once, each frame knowing all of the past and the future."""
@@ -118,7 +146,7 @@ class LookaheadRecurrent(nn.Module):
         return torch.cat(out, 1), list(states)
 
     def _ahead(self, layer: int, x: Tensor, state: State) -> tuple[Tensor, State]:
-        if self.cell == "lstm":
+        if self.cell.endswith("lstm"):
             out, new = self.ahead[layer](x, state)
             return out, cast(State, new)
         out, hidden = self.ahead[layer](x, state[0])
@@ -126,3 +154,15 @@ class LookaheadRecurrent(nn.Module):
 
     def _back(self, layer: int, x: Tensor) -> Tensor:
         return cast(Tensor, self.back[layer](x.flip(1))[0]).flip(1)
+
+
+def _initialised(lstm: nn.LSTM) -> nn.LSTM:
+    """Orthogonal recurrent weights and a forget bias of 1: the loss falls faster (docs/lab-notes.md)."""
+    hidden = lstm.hidden_size
+    with torch.no_grad():
+        for gate in lstm.weight_hh_l0.split(hidden):
+            nn.init.orthogonal_(gate)
+        lstm.bias_ih_l0.zero_()
+        lstm.bias_hh_l0.zero_()
+        lstm.bias_ih_l0[hidden : 2 * hidden] = 1
+    return lstm

@@ -21,7 +21,7 @@ class NetworkConfig:
     features: numbers in a frame of input.
     outputs: numbers in a frame of output.
     front: width of the layer before the recurrent ones; 0 for none (nnss).
-    hidden, layers, cell: of the recurrent body.
+    hidden, layers, cell: of the recurrent body; hidden counts cells, complex ones where the cell is complex.
     context: frames of future that live playing gives the backward direction.
     """
 
@@ -58,7 +58,14 @@ class SpectralNetwork(nn.Module):
         self.config = config
         self.front = nn.Linear(config.features, config.front) if config.front else None
         self.body = LookaheadRecurrent(config.front or config.features, config.hidden, config.layers, config.cell)
-        self.out = nn.Linear(2 * config.hidden, config.outputs)
+        self.out = nn.Linear(2 * self.body.width, config.outputs)
+
+    @property
+    def macs_per_frame(self) -> int:
+        """Real multiplications for one frame, each frame computed once."""
+        config = self.config
+        front, out = config.features * config.front, 2 * self.body.width * config.outputs
+        return front + self.body.macs_per_frame + out
 
     def forward(self, x: Tensor) -> Tensor:
         """Whole sequences (batch, frames, features) -> (batch, frames, outputs), with full context."""

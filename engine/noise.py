@@ -1,0 +1,62 @@
+"""Noise: what no network can foresee of a sound, as filtered noise whose spectrum follows the note.
+
+The network writes a level for each *band* of frequencies; a frame of the synthesis is white noise under the synthesis
+window, each bin at its band's level. With all levels at 1 the frames overlap and add to white noise of unit variance.
+The noise is the same whenever the same frame of the same note is made: what is played live is what is rendered.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEAST_BINS = 3  # of a band
+SCALE_HZ = 700.0  # bands are even on log(1 + f / SCALE_HZ), the mel scale
+NOISE_FRAMES = 1024  # 6 s, before the noise comes again
+APART = 257  # frames between the beginnings of notes of neighbouring velocities
+
+
+@lru_cache(maxsize=8)
+def band_of_bin(bands: int, bins: int, sample_rate: int) -> NDArray[np.int64]:
+    """Band of every bin (bins,), from 0 Hz to half of the sample rate, each of LEAST_BINS bins or more.
+
+    Raises ValueError where there are not bins enough.
+    """
+    if bands * LEAST_BINS > bins:
+        raise ValueError(f"{bands} noise bands are too many for {bins} bins")
+    hz = np.linspace(0, sample_rate / 2, bins)
+    marks = SCALE_HZ * np.expm1(np.linspace(0, np.log1p(sample_rate / 2 / SCALE_HZ), bands + 1))
+    edges = [0]
+    for index, edge in enumerate(np.searchsorted(hz, marks[1:-1])):
+        latest = bins - LEAST_BINS * (bands - 1 - index)
+        edges.append(min(max(int(edge), edges[-1] + LEAST_BINS), latest))
+    return np.searchsorted(np.array(edges[1:]), np.arange(bins), "right").astype(np.int64)
+
+
+@lru_cache(maxsize=8)
+def band_sizes(bands: int, bins: int, sample_rate: int) -> NDArray[np.float32]:
+    """Bins of every band, (bands,)."""
+    return np.bincount(band_of_bin(bands, bins, sample_rate), minlength=bands).astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def noise_frames(window: bytes, channels: int) -> NDArray[np.complex64]:
+    """Spectra (NOISE_FRAMES, channels, bins) of white noise under a window (float64 samples), a quarter of it apart.
+
+    The end joins the beginning.
+    """
+    shape = np.frombuffer(window)
+    hop = len(shape) // 4
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((channels, NOISE_FRAMES * hop)).astype(np.float32)
+    noise = np.concatenate([noise, noise[:, : len(shape)]], axis=1)
+    view = np.lib.stride_tricks.sliding_window_view(noise, len(shape), axis=1)[:, : NOISE_FRAMES * hop : hop]
+    centred = np.fft.ifftshift(view * shape.astype(np.float32), axes=2)
+    return np.ascontiguousarray(np.fft.rfft(centred, axis=2).transpose(1, 0, 2), np.complex64)
+
+
+def first_noise(key: int, velocity: int, frame: int) -> int:
+    """Where in the noise a frame of a note lies: apart for every key and velocity."""
+    return (frame + (key * 128 + velocity) * APART) % NOISE_FRAMES
