@@ -220,7 +220,11 @@ class ScoreCodec:
         start, end = np.searchsorted(frames, (self.onset_frames, steady_to))
         if end <= start or note.key != int(note.key):
             return self._normalise(self._direct(note, frames))
-        parts = self._direct(note, frames[:start]), self._steady(note, frames[start:end]), self._direct(note, frames[end:])
+        parts = (
+            self._direct(note, frames[:start]),
+            self._steady(note, frames[start:end]),
+            self._direct(note, frames[end:]),
+        )
         return self._normalise(np.concatenate(parts))
 
     @property

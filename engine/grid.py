@@ -29,9 +29,7 @@ class Strides:
     steps: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
-        whole = all(
-            isinstance(number, int) and not isinstance(number, bool) for step in self.steps for number in step
-        )
+        whole = all(isinstance(number, int) and not isinstance(number, bool) for step in self.steps for number in step)
         if not whole or any(len(step) != 2 for step in self.steps) or len(self.steps) > MOST_STRIDES:
             raise ValueError(f"a grid is up to {MOST_STRIDES} pairs of a frame and a stride, whole numbers")
         before, stride = 0, 1
@@ -74,7 +72,7 @@ class Grid:
     released: Strides = DENSE
 
     def after(self, frame: int, count: int, border: int | None = None) -> Frames:
-        """The next `count` knots from a frame on, of a note that is held, or whose release is heard from `border` on."""
+        """The next `count` knots from a frame on; border: the first frame that hears the release, None while held."""
         if border is None:
             return self.held.frames(self.held.index(frame), count)
         before = self.held.frames(self.held.index(frame), max(self.held.index(border) - self.held.index(frame), 0))

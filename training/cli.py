@@ -21,10 +21,12 @@ from engine.errors import MusicNNError
 from engine.instrument import CARD_FILE, Instrument, save_instrument
 from engine.knobs import parse_settings
 from engine.library import folder_of, open_instrument, user_folder
+from engine.networks.recurrent import CELLS, width_of
 from engine.outputs import write_whole
 from engine.stopping import exit_status
 from training.card import PICTURE, PICTURE_SECONDS, draw_spectrograms, write_card
 from training.cli_generate import add_generators, add_study, evaluate_on_folder
+from training.fast_cells import use_fast_cells
 from training.fit import FitConfig, Progress, check_free, choose_device, choose_precision, fit
 from training.options import (
     Job,
@@ -61,8 +63,7 @@ def _add_keyed(recipes: Any) -> None:
     add_program(keys)
     keys.add_argument("--first-key", type=int, default=21, metavar="KEY", help="lowest MIDI key (default 21)")
     keys.add_argument("--last-key", type=int, default=108, metavar="KEY", help="highest MIDI key (default 108)")
-    keys.add_argument("--hidden", type=int, default=256, help="cells in each direction of each layer (default 256)")
-    keys.add_argument("--cell", choices=("lstm", "gru"), default="lstm", help="kind of recurrent cell (default lstm)")
+    _add_cells(keys)
     add_precision(keys)
     keys.set_defaults(run=train, prepare=_prepare_keys)
     morph = recipes.add_parser(
@@ -74,7 +75,7 @@ def _add_keyed(recipes: Any) -> None:
     add_program(morph)
     morph.add_argument("--timbres", metavar="PROGRAM,...", help="General MIDI programs (default: 22 of all families)")
     morph.add_argument("--dims", type=int, default=8, help="dimensions of the space (default 8)")
-    morph.add_argument("--hidden", type=int, default=256, help="cells in each direction of each layer (default 256)")
+    _add_cells(morph)
     add_precision(morph)
     morph.set_defaults(run=train, prepare=_prepare_morph)
     nnss = recipes.add_parser(
@@ -96,6 +97,19 @@ def _add_keyed(recipes: Any) -> None:
     nnss.add_argument("--power", type=float, help="of the magnitudes")
     nnss.add_argument("--context", type=int, help="frames of look-ahead; 0: the whole note, not playable live")
     nnss.set_defaults(run=train, prepare=_prepare_nnss)
+
+
+def _add_cells(recipe: argparse.ArgumentParser) -> None:
+    recipe.add_argument("--hidden", type=int, default=128, help="cells in each direction of each layer (default 128)")
+    recipe.add_argument("--cell", choices=CELLS, default="complex_lstm",
+                        help="kind of recurrent cell (default complex_lstm)")  # fmt: skip
+
+
+def _cells(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Sizes of the network; a front layer is as wide as the state."""
+    if arguments.cell == "complex_lstm":
+        say(use_fast_cells(cache_of(arguments)))
+    return {"front": width_of(arguments.cell, arguments.hidden), "hidden": arguments.hidden, "cell": arguments.cell}
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -190,9 +204,7 @@ def _prepare_keys(arguments: argparse.Namespace, device: torch.device) -> Job:
     )
     precision, reason = choose_precision(arguments.precision, device)
     say(reason)
-    config = KeysConfig(
-        notes=notes, front=arguments.hidden, hidden=arguments.hidden, cell=arguments.cell, precision=precision
-    )
+    config = KeysConfig(notes=notes, noise_bands=notes.noise, precision=precision, **_cells(arguments))
     data, exponent = make_notes(notes, cache_of(arguments), say)
     null = sum(key.null_db for key in data) / len(data)
     say(f"{sum(len(key.notes) for key in data)} notes of {len(data)} keys; the analysis alone nulls at {null:.1f} dB")
@@ -219,9 +231,7 @@ def _prepare_morph(arguments: argparse.Namespace, device: torch.device) -> Job:
     timbres = TimbresConfig(programs=programs, seed=arguments.seed)
     precision, reason = choose_precision(arguments.precision, device)
     say(reason)
-    config = MorphConfig(
-        timbres=timbres, dims=arguments.dims, front=arguments.hidden, hidden=arguments.hidden, precision=precision
-    )
+    config = MorphConfig(timbres=timbres, dims=arguments.dims, precision=precision, **_cells(arguments))
     data = make_timbres(timbres, cache_of(arguments), say)
     null = sum(key.null_db for key in data) / len(data)
     say(f"{len(data)} keys of {len(programs)} timbres; the analysis alone nulls at {null:.1f} dB")

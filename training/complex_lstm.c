@@ -5,6 +5,8 @@
  */
 #include <math.h>
 
+#define MOST 40.0f /* -ffast-math makes 1 / inf a NaN */
+
 /* phi(z) = s z with s = 1 / sqrt(1 + |z|^2); ds/d|z|^2 = -s^3 / 2. */
 static inline float slope(float re, float im) { return 1.0f / sqrtf(1.0f + re * re + im * im); }
 
@@ -13,7 +15,7 @@ void forward(float *gates, const float *before, float *memory, float *output, in
   for (int row = 0; row < batch; row++) {
     float *g = gates + (long)row * 5 * n, *c = memory + (long)row * 2 * n, *h = output + (long)row * 2 * n;
     const float *p = before + (long)row * 2 * n;
-    for (int j = 0; j < 3 * n; j++) g[j] = 1.0f / (1.0f + expf(-g[j]));
+    for (int j = 0; j < 3 * n; j++) g[j] = 1.0f / (1.0f + expf(fminf(-g[j], MOST)));
     for (int j = 0; j < n; j++) {
       float x = g[3 * n + j], y = g[4 * n + j], f = g[n + j], in = g[j] * slope(x, y);
       float re = f * p[j] + in * x, im = f * p[n + j] + in * y, out = g[2 * n + j] * slope(re, im);

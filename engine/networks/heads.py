@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import Any, List  # noqa: UP035  # `List` is what TorchScript reads
+from typing import Any  # `List` is what TorchScript reads
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.scripting import Scripted
-
 FULL_VELOCITY = 127.0
-LOG_DEVIATION = (-8.0, 2.0)  # of the noise, to either side of what any teacher has
+LOG_NOISE = (-8.0, 3.0)  # relative to the reference, to either side of what any teacher has
 
 
 def compress(values: Tensor, power: float, tiny: float = 1e-9) -> Tensor:
@@ -40,9 +34,7 @@ class PartialHead:
     velocity_exponent: amplitude is proportional to (velocity / 127) ** velocity_exponent.
     channels: 1 (mono) or 2 (mid, side).
     carriers: of each key.
-    noise: bands of each channel, neighbouring carriers, for which the network also writes how far its envelopes are
-        off, as a standard deviation; 0 for none. What it cannot foretell (breath, bow, a choir's beating) is noise of
-        that strength.
+    noise: bands of each channel for which the network also writes the level of noise, see `engine.noise`; 0 for none.
     """
 
     power: float
@@ -68,22 +60,19 @@ class PartialHead:
         """Numbers that the network writes for a frame."""
         return 2 * self.channels * self.carriers + self.channels * self.noise
 
-    @cached_property
-    def band(self) -> NDArray[np.int64]:
-        """Noise band of every carrier, (carriers,)."""
-        return np.arange(self.carriers) * self.noise // self.carriers
-
     def to_json(self) -> dict[str, Any]:
         """As it stands in an instrument file."""
         return asdict(self)
 
     def relative(self, raw: Tensor) -> Tensor:
         """Network output (..., outputs) as complex numbers (..., channels, carriers), still compressed."""
-        return _relative(raw, self.channels, self.carriers)
+        envelopes = raw[..., : 2 * self.channels * self.carriers]
+        return torch.view_as_complex(torch.unflatten(envelopes, -1, [self.channels, self.carriers, 2]).contiguous())
 
-    def deviation(self, raw: Tensor) -> Tensor:
-        """Logarithms of standard deviations (..., channels, noise), relative to the reference and compressed."""
-        return _deviation(raw, self.channels, self.noise, *LOG_DEVIATION)
+    def log_noise(self, raw: Tensor) -> Tensor:
+        """Logarithms of noise levels (..., channels, noise), relative to their reference."""
+        bands = raw[..., raw.size(-1) - self.channels * self.noise :]
+        return torch.unflatten(bands, -1, [self.channels, self.noise]).clamp(*LOG_NOISE)
 
     def gain(self, velocity: float | Tensor) -> float | Tensor:
         """Amplitude factor of a velocity."""
@@ -92,52 +81,6 @@ class PartialHead:
     def envelopes(self, raw: Tensor, reference: Tensor) -> Tensor:
         """Envelopes (..., channels, carriers) at full velocity; `reference` is the key's row (channels, carriers)."""
         return expand(self.relative(raw), self.power) * reference
-
-    def contents(self, raws: Sequence[Tensor], references: Sequence[Tensor]) -> list[Tensor]:
-        """What the network's output (frames, outputs) says of several notes, whose references are complex
-        (channels, carriers): envelopes (frames, channels, carriers). With noise bands (frames, channels, 2 carriers):
-        compressed envelopes and then their standard deviations, for noise is added before they are expanded.
-        """
-        band, shape = torch.from_numpy(self.band), [self.channels, self.carriers, self.noise]
-        made: list[Tensor] = _scripted(list(raws), list(references), shape, band, self.power, list(LOG_DEVIATION))
-        return made
-
-
-def _relative(raw: Tensor, channels: int, carriers: int) -> Tensor:
-    envelopes = raw[..., : 2 * channels * carriers]
-    return torch.view_as_complex(torch.unflatten(envelopes, -1, [channels, carriers, 2]).contiguous())
-
-
-def _deviation(raw: Tensor, channels: int, noise: int, low: float, high: float) -> Tensor:
-    bands = raw[..., raw.size(-1) - channels * noise :]
-    return torch.unflatten(bands, -1, [channels, noise]).clamp(low, high)
-
-
-def _contents(
-    raws: List[Tensor],  # noqa: UP006
-    references: List[Tensor],  # noqa: UP006
-    shape: List[int],  # noqa: UP006
-    band: Tensor,
-    power: float,
-    limits: List[float],  # noqa: UP006
-) -> List[Tensor]:  # noqa: UP006
-    """See `PartialHead.contents`."""
-    out: List[Tensor] = []  # noqa: UP006
-    channels, carriers, noise = shape[0], shape[1], shape[2]
-    for index in range(len(raws)):
-        raw, reference = raws[index], references[index]
-        relative = _relative(raw, channels, carriers)
-        if noise == 0:
-            out.append(expand(relative, power) * reference)
-        else:
-            unit = compress(reference, power)
-            deviation = _deviation(raw, channels, noise, limits[0], limits[1]).exp()
-            spread = deviation.index_select(2, band) * unit.abs()
-            out.append(torch.cat([relative * unit, torch.complex(spread, torch.zeros_like(spread))], -1))
-    return out
-
-
-_scripted = Scripted(_contents)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 
 from engine.codec import Note, ScoreCodec
 from engine.instrument import Instrument
-from engine.networks.heads import PartialHead, compress
+from engine.networks.heads import PartialHead
 from engine.networks.spectral import SpectralNetwork
 from engine.partials import CarrierTable
 from engine.spectral import Stft
@@ -21,7 +21,7 @@ from engine.voices.models import PartialKeys
 from training.analysis import EnvelopeFit
 from training.metrics import log_mel_l1_db, null_snr_db, spectral_convergence
 from training.notes import BORDERS, POWER, KeyData, NotesConfig, mid_side
-from training.recipes.live import HeldOut, LiveConfig, LiveTask, example, finished, target_scale
+from training.recipes.live import HeldOut, LiveConfig, LiveTask, example, finished
 from training.teacher import BLOCK, Teacher
 
 VALIDATION_NOTES = 24
@@ -46,17 +46,14 @@ class KeysTask(LiveTask):
         self.config, self._data = config, data
         notes = config.notes
         codec = ScoreCodec(Stft(notes.length, notes.hop), notes.sample_rate)
-        head = PartialHead(POWER, exponent, 2, notes.carriers, min(config.noise_bands, notes.carriers))
+        head = PartialHead(POWER, exponent, 2, notes.carriers, config.noise_bands)
         self.model: SpectralNetwork = SpectralNetwork(config.network(codec.features, head.outputs)).to(device)
         self.carriers = CarrierTable(
             notes.first_key, np.stack([key.hz for key in data]), np.stack([key.harmonic for key in data])
         )
-        self.reference = torch.from_numpy(np.stack([key.reference for key in data])).to(device)
+        reference = torch.from_numpy(np.stack([key.reference for key in data])).to(device)
         examples = [example(row, note) for row, key in enumerate(data) for note in key.notes]
-        scale = target_scale(examples)
-        super().__init__(
-            config, codec, head, self.model, examples, compress(self.reference, POWER) / scale, scale, BORDERS
-        )
+        super().__init__(config, codec, head, self.model, examples, reference, self.carriers.hz, BORDERS)
         self._held_out: list[HeldOut] | None = None
 
     def validate(self) -> dict[str, float]:
@@ -82,9 +79,7 @@ class KeysTask(LiveTask):
         """One note as (2, samples) mid and side, its release unknown until it happens."""
         data, notes = self._data[row], self.config.notes
         fit = EnvelopeFit(notes.synthesis, data.hz, data.harmonic, self.device)
-        raw = self.written(row, note, fit.frame_count(samples), chunk)
-        envelopes = self.head.envelopes(raw, self.reference[row]).permute(1, 0, 2)
-        sound = fit.synthesise(envelopes, samples) * self.head.gain(note.velocity)
+        sound = self.sounded(row, note, fit, samples, chunk) * self.head.gain(note.velocity)
         return sound.cpu().numpy()
 
     def instrument(self, name: str, title: str, metadata: Mapping[str, object]) -> Instrument:
