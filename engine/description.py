@@ -12,7 +12,7 @@ from engine.errors import InstrumentError
 from engine.knobs import KNOBS
 from engine.texts import clean_line, clean_strings, is_label, shown
 
-FORMAT = 1
+FORMAT = 2
 KINDS = ("keys", "pads", "song")
 JSON_FILE, WEIGHTS_FILE = "instrument.json", "weights.safetensors"
 MAX_JSON_BYTES = 1_000_000

@@ -98,7 +98,7 @@ class Grid:
         """From an instrument file; nothing there means that every frame is a knot. Raises ValueError for no grid."""
         if data is None:
             return cls()
-        parts = [data.get(name) for name in ("held", "released")] if isinstance(data, dict) else [None]
+        parts: list[Any] = [data.get(name) for name in ("held", "released")] if isinstance(data, dict) else [None]
         if not all(isinstance(part, list) and all(isinstance(step, list) for step in part) for part in parts):
             raise ValueError("a grid has two lists of pairs, 'held' and 'released'")
         return cls(*(Strides(tuple(tuple(step) for step in part)) for part in parts))

@@ -27,13 +27,16 @@ from torch import Tensor
 
 from engine.bounded import is_regular
 from engine.codec import NnssCodec, Note, ScoreCodec
-from engine.description import FORMAT, JSON_FILE, WEIGHTS_FILE, read_description
+from engine.cost import cost_of
+from engine.description import FORMAT, JSON_FILE, SAMPLE_RATE, WEIGHTS_FILE, read_description
 from engine.errors import InstrumentError
 from engine.generated_file import build_pads, build_song, describe_pads, describe_song, prove_pads, prove_song
+from engine.grid import Grid
 from engine.knobs import HITS, KNOBS, LATENT, LOOPS
 from engine.midi.events import DRUM_CHANNEL
 from engine.networks.heads import BinHead, PartialHead
 from engine.networks.spectral import NetworkConfig, SpectralNetwork
+from engine.noise import LEAST_BINS
 from engine.partials import CarrierTable
 from engine.spectral import Stft
 from engine.tensors import MAX_PROOF_BYTES, check_levels, read_tensors
@@ -53,7 +56,7 @@ PROOF_FILE, CARD_FILE = "proof.safetensors", "card.md"
 LONGEST_FRAME = 1 << 16  # samples of a codec's frame, oversampled; the original's has 16384
 MOST_LOBES = 1 << 19  # carriers times bins, of which two tables are kept for each key; the piano has an eighth of it
 PROOF_SAMPLES = 8192
-SPACE_NUMBERS, SPACE_WHOLE = ("points", "hz", "level", "phase", "exponents"), ("anchors", "harmonic")
+SPACE_NUMBERS, SPACE_WHOLE = ("points", "hz", "level", "phase", "exponents", "noise"), ("anchors", "harmonic")
 PROOF_TOLERANCE_DB = -60.0
 
 
@@ -169,20 +172,23 @@ def _describe(model: Model) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return describe_pads(model)
     if isinstance(model, Continuation):
         return describe_song(model)
-    description = {
+    description: dict[str, Any] = {
         "codec": _codec_json(model), "network": model.network.config.to_json(), "head": model.head.to_json(),
+        "cost": dict(cost_of(model.network, model.grid, SAMPLE_RATE / model.hop)),
     }  # fmt: skip
     tensors = {f"network.{name}": tensor for name, tensor in model.network.state_dict().items()}
     if isinstance(model, MorphKeys):
         space = model.space
         for table in (*SPACE_NUMBERS, *SPACE_WHOLE):
             tensors[f"space.{table}"] = torch.from_numpy(np.asarray(getattr(space, table)))
-        for table in ("space.level", "space.phase"):
+        for table in ("space.level", "space.phase", "space.noise"):
             tensors[table] = tensors[table].float()  # the largest tables; their precision is plenty
     elif isinstance(model, PartialKeys):
         tensors["carriers.hz"] = torch.from_numpy(model.carriers.hz)
         tensors["carriers.harmonic"] = torch.from_numpy(model.carriers.harmonic)
-        tensors["reference"] = torch.view_as_real(model.reference)
+        tensors["reference"], tensors["noise"] = torch.view_as_real(model.reference), model.noise
+        if model.voicing is not None:
+            tensors["voicing"] = torch.from_numpy(model.voicing)
         description["codec"]["first_key"] = model.carriers.first_key
     return description, tensors
 
@@ -205,7 +211,7 @@ def _prove_keys(instrument: Instrument, model: KeysModel) -> dict[str, Tensor]:
     with torch.inference_mode():
         network = model.network
         latent = model.latent(UNTOUCHED)
-        frames = torch.from_numpy(model.inputs(note, 0, 12 + network.config.context, latent))
+        frames = torch.from_numpy(model.inputs(note, model.grid.after(0, 12 + network.config.context), latent))
         written = network.window(frames[None], 12, network.body.zero_states(1))[0][0]
     bank = KeysBank(model, instrument.keys, exact=True)
     bank.start(0, key, velocity)
@@ -223,9 +229,11 @@ def prove(instrument: Instrument, folder: Path) -> float:
     stored = read_tensors(folder / PROOF_FILE, MAX_PROOF_BYTES)
     if (folder / CARD_FILE).exists() and not is_regular(folder / CARD_FILE):
         raise InstrumentError(f"{folder.name} is damaged: {CARD_FILE} is no regular file")
-    worst = -math.inf
+    worst, first_format = -math.inf, read_description(folder)["format"] == 1
     for name, now in _proof_again(instrument, stored).items():
         then = stored.get(name)
+        if first_format and name == "written" and then is not None and then.ndim == now.ndim:
+            then = then[..., : now.shape[-1]]  # without what was noise then
         if then is None or then.shape != now.shape:
             raise InstrumentError(f"{folder.name} has a proof that belongs to another instrument")
         power, error = float(then.double().pow(2).sum()), float((then.double() - now.double()).pow(2).sum())
@@ -252,6 +260,8 @@ def _build(data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Model:
         return build_pads(data, tensors)
     if data["kind"] == "song":
         return build_song(data, tensors)
+    if data["format"] == 1:
+        data, tensors = _as_format_2(data, tensors)
     codec, kind = dict(data["codec"]), data["codec"]["type"]
     config = NetworkConfig(**data["network"])
     weights = {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")}
@@ -274,13 +284,34 @@ def _build(data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Model:
     score, head = ScoreCodec(stft, data["sample_rate"]), PartialHead(**data["head"])
     if head.carriers * stft.bins > MOST_LOBES:
         raise ValueError(f"{head.carriers} carriers of {stft.bins} bins are too many")
+    grid, rise = Grid.from_json(codec.get("grid")), codec.get("rise", 0)
+    if head.noise * LEAST_BINS > stft.bins:
+        raise ValueError(f"{head.noise} noise bands are too many for {stft.bins} bins")
     if "timbres" in codec:
-        return MorphKeys(score, network, head, _space(codec["timbres"], tensors))
+        return MorphKeys(score, network, head, _space(codec["timbres"], tensors), grid, rise)
     carriers = CarrierTable(
         int(codec["first_key"]), tensors["carriers.hz"].double().numpy(), tensors["carriers.harmonic"].long().numpy()
     )
     reference = torch.view_as_complex(tensors["reference"].float().contiguous())
-    return PartialKeys(score, network, head, carriers, reference)
+    voicing = tensors["voicing"].double().numpy() if "voicing" in tensors else None
+    return PartialKeys(score, network, head, carriers, reference, tensors["noise"].float(), voicing, grid, rise)
+
+
+def _as_format_2(
+    data: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
+    """An instrument of format 1, in which every frame was a knot, no onset rose, and noise was another thing whose
+    default was silence: its numbers, the last ones of a frame, are left out."""
+    head, network, tensors = dict(data["head"]), dict(data["network"]), dict(tensors)
+    if bands := int(head.pop("noise", 0)) * int(head.get("channels", 0)):
+        network["outputs"] -= bands
+        for name in ("network.out.weight", "network.out.bias"):
+            tensors[name] = tensors[name][:-bands]
+    if "space.level" in tensors:
+        tensors["space.noise"] = torch.zeros((*tensors["space.level"].shape[:3], 0))
+    elif "carriers.hz" in tensors:
+        tensors["noise"] = torch.zeros(len(tensors["carriers.hz"]), int(head["channels"]), 0)
+    return {**data, "head": head, "network": network}, tensors
 
 
 def _space(names: Any, tensors: Mapping[str, Tensor]) -> TimbreSpace:
@@ -294,10 +325,10 @@ def _space(names: Any, tensors: Mapping[str, Tensor]) -> TimbreSpace:
 def _codec_json(model: KeysModel) -> dict[str, Any]:
     stft = model.codec.stft
     common = {"length": stft.length, "hop": stft.hop, "window": stft.window}
-    if isinstance(model, MorphKeys):
-        return {"type": "score", **common, "timbres": list(model.space.names)}
     if isinstance(model, PartialKeys):
-        return {"type": "score", **common}
+        written = {"grid": model.grid.to_json(), "rise": model.synthesis.rise}
+        timbres = {"timbres": list(model.space.names)} if isinstance(model, MorphKeys) else {}
+        return {"type": "score", **common, **written, **timbres}
     codec = model.codec
     return {
         "type": "nnss", **common, "oversampling": codec.oversampling, "bins": codec.bins, "power": codec.power,

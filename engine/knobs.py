@@ -70,8 +70,9 @@ _ROWS = (
          -1, 1, 0, "", "Spectrum"),
     Knob("stretch", "Stretch", "Spreads the partials: from pulled together to bell-like.", -1, 1, 0, "", "Spectrum"),
     Knob("body", "Body", "Hammer, breath and noise between the partials.", -40, 12, 0, "dB", "Spectrum"),
-    Knob("breath", "Breath", "Noise of breath and bow, where the network is unsure what comes.", 0, 2, 0,
+    Knob("breath", "Breath", "Noise of breath, bow and hammer: 1 is as much as the instrument was taught.", 0, 2, 1,
          "", "Spectrum"),
+    Knob("voicing", "Voicing", "Loudness of the keys: as they were taught (0), or even (1).", 0, 1, 1, "", "Spectrum"),
     Knob("attack", "Attack", "Time in which a note fades in.", 0, 500, 0, "ms", "Time"),
     Knob("decay", "Decay", "Extra damping: notes die away sooner.", 0, 60, 0, "dB/s", "Time"),
     Knob("width", "Width", "From mono (0) over the instrument's own width (1) to twice as wide.", 0, 2, 1, "",
@@ -101,8 +102,10 @@ HITS, LOOPS = ("follow", "gate"), ("sync", "tempo")
 SONG = ("temperature",)
 """Knobs of a song."""
 
-SPECTRAL = ("brightness", "odd_even", "stretch", "body", "breath", "attack", "decay", "width", "tune", "soft")
-"""Knobs of keyed instruments with a partial head; `width` needs two channels, `breath` noise bands."""
+SPECTRAL = (
+    "brightness", "odd_even", "stretch", "body", "breath", "voicing", "attack", "decay", "width", "tune", "soft",
+)  # fmt: skip
+"""Knobs of keyed instruments with a partial head; `width` needs two channels, `breath` noise, `voicing` its table."""
 
 PLAIN = ("soft",)
 """Knobs of every keyed instrument."""

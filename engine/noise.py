@@ -12,6 +12,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.partials import PartialSynthesis
+
 LEAST_BINS = 3  # of a band
 SCALE_HZ = 700.0  # bands are even on log(1 + f / SCALE_HZ), the mel scale
 NOISE_FRAMES = 1024  # 6 s, before the noise comes again
@@ -42,21 +44,17 @@ def band_sizes(bands: int, bins: int, sample_rate: int) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=4)
-def noise_frames(window: bytes, channels: int) -> NDArray[np.complex64]:
-    """Spectra (NOISE_FRAMES, channels, bins) of white noise under a window (float64 samples), a quarter of it apart.
-
-    The end joins the beginning.
-    """
-    shape = np.frombuffer(window)
-    hop = len(shape) // 4
-    rng = np.random.default_rng(0)
-    noise = rng.standard_normal((channels, NOISE_FRAMES * hop)).astype(np.float32)
-    noise = np.concatenate([noise, noise[:, : len(shape)]], axis=1)
-    view = np.lib.stride_tricks.sliding_window_view(noise, len(shape), axis=1)[:, : NOISE_FRAMES * hop : hop]
-    centred = np.fft.ifftshift(view * shape.astype(np.float32), axes=2)
-    return np.ascontiguousarray(np.fft.rfft(centred, axis=2).transpose(1, 0, 2), np.complex64)
+def noise_frames(synthesis: PartialSynthesis, channels: int) -> NDArray[np.complex64]:
+    """Spectra (NOISE_FRAMES, channels, bins) of white noise under the synthesis window; the end joins the beginning."""
+    length, hop = synthesis.length, synthesis.hop
+    noise = np.random.default_rng(0).standard_normal((channels, NOISE_FRAMES * hop)).astype(np.float32)
+    noise = np.concatenate([noise, noise[:, :length]], axis=1)
+    view = np.lib.stride_tricks.sliding_window_view(noise, length, axis=1)[:, : NOISE_FRAMES * hop : hop]
+    spectra = np.fft.rfft(view * synthesis.window.astype(np.float32), axis=2)
+    return np.ascontiguousarray(spectra.transpose(1, 0, 2), np.complex64)
 
 
-def first_noise(key: int, velocity: int, frame: int) -> int:
-    """Where in the noise a frame of a note lies: apart for every key and velocity."""
-    return (frame + (key * 128 + velocity) * APART) % NOISE_FRAMES
+def noise_rows(key: int, velocity: int, first: int, count: int) -> NDArray[np.int64]:
+    """Which of `noise_frames` are frames first, first + 1, ... of a note: others for every key and velocity."""
+    start = first + (key * 128 + velocity) * APART
+    return np.arange(start, start + count) % NOISE_FRAMES

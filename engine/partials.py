@@ -104,7 +104,15 @@ class PartialSynthesis:
     @cached_property
     def onset(self) -> NDArray[np.float32]:
         """Gain of a note's first samples, (rise,): half a period of a cosine, from 0 on."""
-        return ((1 - np.cos(np.pi * np.arange(self.rise) / max(self.rise, 1))) / 2).astype(np.float32)
+        return np.asarray((1 - np.cos(np.pi * np.arange(self.rise) / max(self.rise, 1))) / 2, np.float32)
+
+    def onset_gain(self, first: int, samples: int) -> NDArray[np.float32]:
+        """Gain of samples first, first + 1, ... since the note-on, (samples,): silence before it."""
+        gain, start = np.ones(samples, np.float32), max(-first, 0)
+        gain[:start] = 0
+        risen = self.onset[max(first, 0) :][: max(samples - start, 0)]
+        gain[start : start + len(risen)] = risen
+        return gain
 
     @cached_property
     def _lobe(self) -> NDArray[np.float64]:

@@ -36,13 +36,15 @@ class Tone:
     """Frames of one voice.
 
     envelopes: (frames, channels, carriers), one channel or mid and side. turns: (frames, carriers), what they are
-    multiplied by, their carriers' phases among it. sides: gains of mid and side on the left, then on the right.
+    multiplied by, their carriers' phases among it. sides: gains of mid and side on the left, then on the right. noise:
+    spectra (frames, left and right, bins) that are added, None for none.
     """
 
     envelopes: NDArray[np.complex64]
     turns: NDArray[np.complex64]
     sides: tuple[float, float, float, float]
     lobes: BandedLobes
+    noise: NDArray[np.complex64] | None = None
 
 
 def sounds(tones: Sequence[Tone], length: int) -> list[tuple[Samples, Samples]]:
@@ -57,6 +59,7 @@ def sounds(tones: Sequence[Tone], length: int) -> list[tuple[Samples, Samples]]:
         [tone.lobes.edges for tone in tones],
         [tone.lobes.real for tone in tones],
         [tone.lobes.imaginary for tone in tones],
+        [torch.zeros(0) if tone.noise is None else torch.view_as_real(torch.from_numpy(tone.noise)) for tone in tones],
         length,
     )
     return [(one.numpy(), other.numpy()) for one, other in zip(stretches, sound, strict=True)]
@@ -71,6 +74,7 @@ def _sounds(
     edges: List[List[int]],  # noqa: UP006
     reals: List[List[Tensor]],  # noqa: UP006
     imaginaries: List[List[Tensor]],  # noqa: UP006
+    noises: List[Tensor],  # noqa: UP006
     length: int,
 ) -> Tuple[List[Tensor], List[Tensor]]:  # noqa: UP006
     """See `sounds`: the tones' frames one after the other. Every operation costs 2 to 5 us however little it has to do,
@@ -96,6 +100,8 @@ def _sounds(
             else:
                 torch.mm(part[0::2, first:last], reals[index][band], out=out[0::2, low:high])
                 torch.mm(part[1::2, first:last], imaginaries[index][band], out=out[1::2, low:high])
+        if noises[index].numel() > 0:
+            out += noises[index].permute(0, 1, 3, 2)[:, :channels].reshape(rows, bins)
         row += rows
     pairs = spectrum.view(-1, 2, bins)
     stretches = torch.fft.irfft(torch.complex(pairs[:, 0], pairs[:, 1]), length).view(frames, channels, length)

@@ -29,6 +29,7 @@ class TimbreSpace:
     hz: carriers' frequencies (timbres, anchors, carriers), 0 for none. harmonic: (carriers,), 0 for a body carrier.
     level, phase: reference levels and phases (radians), (timbres, anchors, channels, carriers).
     exponents: amplitude is proportional to (velocity / 127) ** exponent, (timbres,).
+    noise: reference levels of noise bands, (timbres, anchors, channels, bands).
     """
 
     names: tuple[str, ...]
@@ -39,6 +40,7 @@ class TimbreSpace:
     level: NDArray[np.float64]
     phase: NDArray[np.float64]
     exponents: NDArray[np.float64]
+    noise: NDArray[np.float64]
 
     def __post_init__(self) -> None:
         timbres, anchors, carriers = len(self.names), len(self.anchors), len(self.harmonic)
@@ -56,8 +58,11 @@ class TimbreSpace:
             raise ValueError("a timbre space has a negative harmonic number")
         if self.exponents.shape != (timbres,) or np.any(self.exponents < 0) or np.any(self.exponents > 8):
             raise ValueError("a timbre space has one velocity exponent in 0..8 for each timbre")
-        tables = (self.points, self.hz, self.level, self.phase, self.exponents)
-        if not all(np.all(np.isfinite(table)) for table in tables) or np.any(self.hz < 0) or np.any(self.level < 0):
+        if self.noise.ndim != 4 or self.noise.shape[:3] != self.level.shape[:3]:
+            raise ValueError("a timbre space's noise levels are (timbres, keys, channels, bands)")
+        tables = (self.points, self.hz, self.level, self.phase, self.exponents, self.noise)
+        negative = any(bool(np.any(table < 0)) for table in (self.hz, self.level, self.noise))
+        if not all(np.all(np.isfinite(table)) for table in tables) or negative:
             raise ValueError("a timbre space's numbers are finite, its frequencies and levels not negative")
 
     @property
@@ -129,6 +134,12 @@ class TimbreSpace:
         size = np.abs(turn)
         unit = np.where(size > _CLOSE, turn / np.maximum(size, _CLOSE), 1.0)
         return np.asarray(np.exp(mean[0] * (1 - share) + mean[1] * share) * unit)
+
+    def noise_level(self, point: NDArray[np.float64], key: float) -> NDArray[np.float64]:
+        """Reference levels of the noise bands (channels, bands) of a key: means of logarithms."""
+        weights, (low, high, share) = self.weights(point), self._between(key)
+        logs = np.tensordot(weights, np.log(np.maximum(self.noise[:, [low, high]], _FAINT)), axes=1)
+        return np.asarray(np.exp(logs[0] * (1 - share) + logs[1] * share))
 
     def gain(self, point: NDArray[np.float64], velocity: float) -> float:
         """Amplitude factor of a velocity."""

@@ -82,8 +82,13 @@ def both_renderings(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The instrument's and the teacher's rendering of a MIDI file, (samples, 2) each."""
     score = _gridded(path, instrument)
-    sound = render_array(score, instrument, RenderOptions(knobs or {}, limiter=False))
+    sound = render_array(score, instrument, RenderOptions(as_taught(instrument, knobs), limiter=False))
     return sound, teacher.render(score.events, len(sound))
+
+
+def as_taught(instrument: Instrument, knobs: Mapping[str, float] | None) -> Mapping[str, float]:
+    """Knobs with which an instrument is compared: the teacher's keys are as uneven as they are."""
+    return {**({"voicing": 0.0} if "voicing" in instrument.knobs else {}), **(knobs or {})}
 
 
 def _gridded(path: Path, instrument: Instrument) -> Score:
@@ -127,7 +132,7 @@ def play_both(
     """One note of the instrument and of its teacher, (samples, 2) each, with TAIL samples after the release."""
     length = release + TAIL
     score = Score((note_on(0, key, velocity), note_off(release, key)), length, instrument.sample_rate)
-    sound = render_start(score, instrument, knobs or {}, length) / np.float32(instrument.gain)
+    sound = render_start(score, instrument, as_taught(instrument, knobs), length) / np.float32(instrument.gain)
     return sound, teacher.notes([(0, release, key, velocity)], length)
 
 

@@ -60,9 +60,10 @@ class PlayingNetwork:
     def __init__(self, network: SpectralNetwork, *, exact: bool = False) -> None:
         """exact: float32 even where bfloat16 is faster."""
         config = network.config
-        self._half = not exact and config.hidden >= SMALLEST_HALF and fast_at_bfloat16()
+        real = not config.cell.startswith("complex")
+        self._half = not exact and real and config.hidden >= SMALLEST_HALF and fast_at_bfloat16()
         self._network = copy.deepcopy(network).bfloat16() if self._half else network
-        self._padding = self._numbers(torch.zeros(ROWS, config.hidden))
+        self._padding = self._numbers(torch.zeros(ROWS, network.body.width))
         self._cells = {rows: self._make_cells(rows) for rows in ((1, ROWS) if self._half else (ROWS,))}
         self._runs: dict[tuple[int, int], Callable[..., tuple[Tensor, ...]]] = {}
         self._tracing = threading.Lock()

@@ -50,7 +50,7 @@ class LookaheadRecurrent(nn.Module):
         if self.cell.startswith("complex"):
             if features % 2:
                 raise ValueError(f"{features} features are no whole number of complex ones")
-            kind = ComplexLSTM if self.cell == "complex_lstm" else ComplexGRU
+            kind: type[ComplexLSTM | ComplexGRU] = ComplexLSTM if self.cell == "complex_lstm" else ComplexGRU
             return kind(2 * self.hidden if layer else features // 2, self.hidden, 2 if layer else 1)
         size = 2 * self.hidden if layer else features
         if self.cell == "gru":
@@ -58,14 +58,11 @@ class LookaheadRecurrent(nn.Module):
         return _initialised(nn.LSTM(size, self.hidden, batch_first=True))
 
     @property
-    def macs_per_frame(self) -> int:
-        """Real multiplications of all layers and directions for one frame."""
-        total, size = 0, self.features
-        for _ in range(self.layers):
-            gates = {"lstm": 4, "gru": 3, "complex_lstm": 2.5, "complex_gru": 2}[self.cell]
-            total += round(2 * gates * self.width * (size + self.width))
-            size = 2 * self.width
-        return total
+    def macs_of_layers(self) -> list[int]:
+        """Real multiplications of every layer, both directions, for one frame."""
+        gates = {"lstm": 4, "gru": 3, "complex_lstm": 2.5, "complex_gru": 2}[self.cell]
+        sizes = [self.features] + [2 * self.width] * (self.layers - 1)
+        return [round(2 * gates * self.width * (size + self.width)) for size in sizes]
 
     def zero_states(self, batch: int) -> list[State]:
         """The states before the first frame."""
@@ -158,11 +155,11 @@ class LookaheadRecurrent(nn.Module):
 
 def _initialised(lstm: nn.LSTM) -> nn.LSTM:
     """Orthogonal recurrent weights and a forget bias of 1: the loss falls faster (docs/lab-notes.md)."""
-    hidden = lstm.hidden_size
+    hidden, weights = lstm.hidden_size, dict(lstm.named_parameters())
     with torch.no_grad():
-        for gate in lstm.weight_hh_l0.split(hidden):
+        for gate in torch.split(weights["weight_hh_l0"], hidden):
             nn.init.orthogonal_(gate)
-        lstm.bias_ih_l0.zero_()
-        lstm.bias_hh_l0.zero_()
-        lstm.bias_ih_l0[hidden : 2 * hidden] = 1
+        weights["bias_ih_l0"].zero_()
+        weights["bias_hh_l0"].zero_()
+        weights["bias_ih_l0"][hidden : 2 * hidden] = 1
     return lstm

@@ -65,7 +65,7 @@ class SpectralNetwork(nn.Module):
         """Real multiplications for one frame, each frame computed once."""
         config = self.config
         front, out = config.features * config.front, 2 * self.body.width * config.outputs
-        return front + self.body.macs_per_frame + out
+        return front + sum(self.body.macs_of_layers) + out
 
     def forward(self, x: Tensor) -> Tensor:
         """Whole sequences (batch, frames, features) -> (batch, frames, outputs), with full context."""

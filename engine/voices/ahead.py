@@ -140,8 +140,7 @@ class LookingAhead(Writing):
             heard = self._prepared.missing(self._latent_of(0))
             if heard is None or heard in self._onsets_busy:
                 return False
-            zeros = self._network.zero_states()
-            work = [Work(None, None, 0, 0, WINDOWS[0], heard, heard, zeros, heard[0].velocity)]
+            work = [self._first(heard, heard[0].velocity)]
             self._mark(work, busy=True)
         self._look_at(work)
         return True

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Protocol
 
@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.codec import NnssCodec, Note, ScoreCodec
+from engine.grid import Frames as KnotFrames
+from engine.grid import Grid, interpolation
 from engine.knobs import KNOBS, PLAIN, SPECTRAL
 from engine.networks.heads import BinHead, PartialHead
 from engine.networks.playing import PlayingNetwork
 from engine.networks.spectral import SpectralNetwork
+from engine.noise import band_of_bin, noise_frames, noise_rows
 from engine.partials import CarrierTable, PartialSynthesis
 from engine.sounding import BandedLobes, Tone, sounds
 from engine.spectral import Samples
@@ -30,8 +33,6 @@ from engine.voices.piece import Phase, Piece
 
 Content = NDArray[np.complex64]
 """What the network wrote for some frames of one note: envelopes (with their noise, see `PartialKeys`) or spectra."""
-Raw = tuple[Tensor, Note, tuple[float, ...]]
-"""The network's output (frames, outputs), and of what: a note at its own velocity, and the latent numbers."""
 Turning = NDArray[np.complex64]
 """See `PartialKeys._turning`."""
 
@@ -40,8 +41,6 @@ MUTED_DB = -48.0  # of odd or even partials at the knob's ends
 KEPT_LOBES = 128  # 0.1 megabytes each
 TURNED_FRAMES = 16  # that are made to sound at once at most, mostly
 HIGHEST_TILT = 30.0  # dB that the brightness knob may add to any carrier
-NOISE_FRAMES = 4096  # 24 s, before the noise comes again
-NOISE_MEMORY = 0.6  # what an envelope's error keeps from frame to frame
 FADE_FRAMES, FADE_LIMITS = 4, (0.5, 1.0)  # frames from which is learnt how a carrier fades, and how it may in that time
 
 
@@ -66,6 +65,39 @@ class Touch:
 
 UNTOUCHED = Touch(0.0, 1.0, 1.0, MappingProxyType({}))
 """How a channel sounds that nobody has touched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """The network's output (knots, outputs), and of what.
+
+    note: at its own velocity. latent: see `KeysModel.latent`. knots: the frames that it is of. before: the content of
+    the frame `begin` - 1, where there is one, from which lines are drawn to the first knot.
+    """
+
+    output: Tensor
+    note: Note
+    latent: tuple[float, ...]
+    knots: KnotFrames
+    before: Content | None = None
+    begin: int = 0
+
+    @property
+    def first(self) -> int:
+        """The first frame of its content."""
+        return int(self.knots[0]) if self.before is None else self.begin
+
+    def between(self, values: Content) -> Content:
+        """Values at the knots (knots, ...) as content of all frames from the first on."""
+        knots: KnotFrames = self.knots
+        if self.before is not None:
+            values = np.concatenate([self.before, values])
+            knots = np.concatenate([[self.begin - 1], knots])
+        first, last = self.first, int(knots[-1])
+        if last - first + 1 == len(self.knots):
+            return values[len(values) - len(self.knots) :]
+        lines = interpolation(knots, first, last)
+        return (lines @ values.reshape(len(values), -1)).reshape(len(lines), *values.shape[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +128,10 @@ class KeysModel(Protocol):
         """The two-sine signal of this instrument."""
 
     @property
+    def grid(self) -> Grid:
+        """At which frames the network writes."""
+
+    @property
     def hop(self) -> int:
         """Samples between frames."""
 
@@ -110,11 +146,11 @@ class KeysModel(Protocol):
     def latent(self, touch: Touch) -> tuple[float, ...]:
         """What the network hears beside the two sines: numbers that only some knobs change."""
 
-    def inputs(self, note: Note, first: int, count: int, latent: tuple[float, ...]) -> NDArray[np.float32]:
-        """Network input (count, features) of frames first, first + 1, ..."""
+    def inputs(self, note: Note, knots: KnotFrames, latent: tuple[float, ...]) -> NDArray[np.float32]:
+        """Network input (knots, features) of some frames in ascending order."""
 
-    def decode(self, written: Sequence[Raw]) -> list[Content]:
-        """What the network's output says of some notes, each for itself."""
+    def decode(self, raw: Raw) -> Content:
+        """What the network's output says of a note, at every frame from `raw.first` up to its last knot."""
 
     def guess(self, content: Content, count: int) -> Content:
         """What probably follows frames of content (one at least): `count` more."""
@@ -133,23 +169,36 @@ class PartialKeys:
     """Score codec, partial head."""
 
     def __init__(
-        self, codec: ScoreCodec, network: SpectralNetwork, head: PartialHead, carriers: CarrierTable, reference: Tensor
-    ) -> None:
-        """`reference`: level and phase of every carrier, complex (keys, channels, carriers)."""
-        if reference.shape != (len(carriers.hz), head.channels, head.carriers) or carriers.carriers != head.carriers:
+        self, codec: ScoreCodec, network: SpectralNetwork, head: PartialHead, carriers: CarrierTable, reference: Tensor,
+        noise: Tensor | None = None, voicing: NDArray[np.float64] | None = None, grid: Grid | None = None,
+        rise: int = 0,
+    ) -> None:  # fmt: skip
+        """reference: level and phase of every carrier, complex (keys, channels, carriers). noise: level of every noise
+        band, (keys, channels, bands). voicing: decibels that make a key as loud as those around it, (keys,). rise: see
+        `PartialSynthesis`."""
+        keys = len(carriers.hz)
+        if reference.shape != (keys, head.channels, head.carriers) or carriers.carriers != head.carriers:
             raise ValueError("carriers, reference and head do not agree in their numbers of keys or carriers")
+        if noise is None:
+            noise = torch.zeros(keys, head.channels, head.noise)
+        if noise.shape != (keys, head.channels, head.noise) or not bool(torch.isfinite(noise).all()):
+            raise ValueError("noise levels and head do not agree in their numbers of keys or bands")
+        if voicing is not None and voicing.shape != (keys,):
+            raise ValueError("the voicing does not have one level for each key")
         if network.config.features != codec.features or network.config.outputs != head.outputs:
             raise ValueError("the network's input or output does not fit its codec or head")
-        self._prepare(codec, network, head)
-        self.carriers, self.reference = carriers, reference
+        self._prepare(codec, network, head, grid or Grid(), rise)
+        self.carriers, self.reference, self.noise, self.voicing = carriers, reference, noise, voicing
 
-    def _prepare(self, codec: ScoreCodec, network: SpectralNetwork, head: PartialHead) -> None:
-        self.codec, self.network, self.head = codec, network, head
-        self.synthesis = PartialSynthesis(codec.stft.length, codec.stft.hop, codec.sample_rate)
+    def _prepare(
+        self, codec: ScoreCodec, network: SpectralNetwork, head: PartialHead, grid: Grid, rise: int
+    ) -> None:  # fmt: skip
+        self.codec, self.network, self.head, self.grid = codec, network, head, grid
+        self.synthesis = PartialSynthesis(codec.stft.length, codec.stft.hop, codec.sample_rate, rise)
         self._rest: dict[tuple[int, tuple[float, ...]], tuple[BandedLobes, Turning]] = {}
         self._making = threading.Lock()
         if head.noise:
-            self._noise = _noise(head.channels, head.carriers)
+            self._band = band_of_bin(head.noise, codec.stft.bins, codec.sample_rate)
 
     @cached_property
     def playing(self) -> PlayingNetwork:
@@ -171,25 +220,37 @@ class PartialKeys:
         """All spectral knobs; `width` needs two channels, `breath` noise bands."""
         missing = {"width"} if self.head.channels == 1 else set()
         missing |= {"breath"} if not self.head.noise else set()
+        missing |= {"voicing"} if self.voicing is None else set()
         return tuple(name for name in SPECTRAL if name not in missing)
 
     def latent(self, touch: Touch) -> tuple[float, ...]:
         """Nothing: this instrument has one timbre."""
         return ()
 
-    def inputs(self, note: Note, first: int, count: int, latent: tuple[float, ...]) -> NDArray[np.float32]:
+    def inputs(self, note: Note, knots: KnotFrames, latent: tuple[float, ...]) -> NDArray[np.float32]:
         """The two sines."""
-        return self.codec.frames(note, first, count)
+        return self.codec.at(note, knots)
 
-    def decode(self, written: Sequence[Raw]) -> list[Content]:
-        """See `PartialHead.contents`, at the notes' velocities."""
-        raws = [raw for raw, _, _ in written]
-        references = [self._scaled_reference(note, latent) for _, note, latent in written]
-        return [content.numpy() for content in self.head.contents(raws, references)]
+    def decode(self, raw: Raw) -> Content:
+        """Envelopes and after them levels of noise, complex (frames, channels, carriers + bands), at the note's own
+        velocity."""
+        gain = self._gain(raw.note, raw.latent)
+        with torch.inference_mode():
+            reference, noise = self._references(round(raw.note.key), raw.latent)
+            values = self.head.envelopes(raw.output, reference * gain)
+            if self.head.noise:
+                levels = self.head.log_noise(raw.output).exp() * (noise * gain)
+                values = torch.cat([values, torch.complex(levels, torch.zeros_like(levels))], -1)
+        return raw.between(values.numpy())
 
-    def _scaled_reference(self, note: Note, latent: tuple[float, ...]) -> Tensor:
-        """Level and phase of a note's carriers, complex (channels, carriers)."""
-        return self.reference[self.carriers.row(round(note.key))] * self.head.gain(note.velocity)
+    def _gain(self, note: Note, latent: tuple[float, ...]) -> float:
+        """Amplitude factor of a note's velocity."""
+        return float(self.head.gain(note.velocity))
+
+    def _references(self, key: int, latent: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+        """Level and phase of a key's carriers, complex (channels, carriers), and level of its noise bands."""
+        row = self.carriers.row(key)
+        return self.reference[row], self.noise[row]
 
     def guess(self, content: Content, count: int) -> Content:
         """Every carrier, which turns by itself, fades as it did: in 8 frames of a piano's held note 18 to 23 dB."""
@@ -201,28 +262,18 @@ class PartialKeys:
         self._at_rest(key, latent, self._carriers(key, latent)[0])
 
     def level(self, content: Content) -> float:
-        """All carriers in phase, their noise at twice its standard deviation."""
-        if not self.head.noise:
-            return float(np.abs(content).sum(axis=(1, 2)).max())
+        """All carriers in phase, and noise at four times its standard deviation."""
         carriers = self.head.carriers
-        compressed = np.abs(content[..., :carriers]) + 2 * content[..., carriers:].real
-        return float((compressed ** (1 / self.head.power)).sum(axis=(1, 2)).max())
+        level = np.abs(content[..., :carriers]).sum(axis=(1, 2))
+        if self.head.noise:
+            power = np.square(content[..., carriers:].real) @ self._band_shares
+            level = level + 4 * np.sqrt(power).sum(axis=1)
+        return float(level.max())
 
-    def envelopes_of(self, content: Content, first: int, note: Note, breath: float) -> Content:
-        """Envelopes (frames, channels, carriers) of frames first, first + 1, ..., with their noise.
-
-        The noise is the note's own, the same whenever the same frame is made: what is played live is what is rendered.
-        """
-        if not self.head.noise:
-            return content
-        carriers = self.head.carriers
-        envelopes, deviation = content[..., :carriers], content[..., carriers:].real
-        if breath:
-            start = first + (round(note.key) * 128 + round(note.velocity)) * 257
-            rows = np.arange(start, start + len(content)) % NOISE_FRAMES
-            envelopes = envelopes + self._noise[rows] * (np.float32(breath) * deviation)
-        magnitude = np.abs(envelopes) + np.float32(1e-9)
-        return np.asarray(envelopes * magnitude ** np.float32(1 / self.head.power - 1), np.complex64)
+    @cached_property
+    def _band_shares(self) -> NDArray[np.float32]:
+        """Of all bins those of each noise band, (bands,): by which its level's square makes the noise's variance."""
+        return np.asarray(np.bincount(self._band, minlength=self.head.noise) / len(self._band), np.float32)
 
     def pieces(self, frames: Sequence[Frames]) -> list[Piece]:
         """See `KeysModel`: envelopes are shaped by the knobs, turned by their carriers, and transformed."""
@@ -230,9 +281,17 @@ class PartialKeys:
             return []
         tones, phases = zip(*map(self._tone, frames), strict=True)
         return [
-            Piece.of(one.first, stretches, phase, self.hop, sound)
+            self._risen(Piece.of(one.first, stretches, phase, self.hop, sound))
             for one, phase, (stretches, sound) in zip(frames, phases, sounds(tones, self.length), strict=True)
         ]
+
+    def _risen(self, piece: Piece) -> Piece:
+        """A piece under the onset's gain, if it holds the onset."""
+        if piece.start >= self.synthesis.rise:
+            return piece
+        gain = self.synthesis.onset_gain(piece.start, piece.sound.shape[1])
+        view = np.lib.stride_tricks.sliding_window_view(gain, self.length)[:: self.hop]
+        return replace(piece, stretches=piece.stretches * view[:, None], sound=piece.sound * gain)
 
     def _tone(self, frames: Frames) -> tuple[Tone, NDArray[np.float64]]:
         """Frames as they are to be transformed, and the phases (frames + 1, carriers) at each and after the last."""
@@ -251,12 +310,47 @@ class PartialKeys:
         turns = turning[:count] * np.exp(2j * np.pi * (phase % 1)).astype(np.complex64)
         if (gains := _gains(still, harmonic, touch)) is not None:
             turns *= gains
+        if voiced := self._voiced(key, touch):
+            turns *= np.float32(db_to_gain(voiced))
         if (fade := self._fade(frames.first, count, touch)) is not None:
             turns *= fade[:, None]
         wide = touch.knob("width") if self.head.channels > 1 else 0.0
         sides = touch.left, touch.left * wide, touch.right, -touch.right * wide
-        envelopes = self.envelopes_of(frames.content, frames.first, note, touch.knob("breath"))
-        return Tone(envelopes, turns, sides, lobes), phase + np.arange(count + 1)[:, None] * steps
+        envelopes = np.ascontiguousarray(frames.content[..., : self.head.carriers])
+        tone = Tone(envelopes, turns, sides, lobes, self._noise_of(frames, fade, sides))
+        return tone, phase + np.arange(count + 1)[:, None] * steps
+
+    def _noise_of(
+        self, frames: Frames, fade: NDArray[np.float32] | None, sides: tuple[float, float, float, float]
+    ) -> NDArray[np.complex64] | None:
+        """Spectra (frames, left and right, bins) of the noise."""
+        touch, note, carriers = frames.touch, frames.note, self.head.carriers
+        breath = np.float32(touch.knob("breath")) if self.head.noise else 0
+        if not breath:
+            return None
+        levels = frames.content[..., carriers:].real * breath
+        if voiced := self._voiced(round(note.key), touch):
+            levels = levels * np.float32(db_to_gain(voiced))
+        if brightness := touch.knob("brightness"):
+            levels = levels * _tilt(self._band_hz, brightness)
+        if fade is not None:
+            levels = levels * fade[:, None, None]
+        rows = noise_rows(round(note.key), round(note.velocity), frames.first, len(levels))
+        spectra = noise_frames(self.synthesis, self.head.channels)[rows] * levels[..., self._band]
+        mix = np.array(sides, np.float32).reshape(2, 2)[:, : self.head.channels]
+        return np.asarray(np.einsum("sc,fcb->fsb", mix, spectra), np.complex64)
+
+    @cached_property
+    def _band_hz(self) -> NDArray[np.float64]:
+        """Mean frequency of every noise band, (bands,)."""
+        hz = np.arange(len(self._band)) * self.codec.sample_rate / self.codec.stft.length
+        return np.asarray(np.bincount(self._band, hz) / np.bincount(self._band))
+
+    def _voiced(self, key: int, touch: Touch) -> float:
+        """Decibels that the voicing adds to a key."""
+        if self.voicing is None:
+            return 0.0
+        return float(self.voicing[self.carriers.row(key)]) * touch.knob("voicing")
 
     def _carriers(self, key: int, latent: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Frequencies and partial numbers of a key's carriers; beyond the table's ends the last key's, transposed."""
@@ -296,7 +390,7 @@ class BinKeys:
     def __init__(self, codec: NnssCodec, network: SpectralNetwork, head: BinHead) -> None:
         if network.config.features != codec.features or network.config.outputs != head.outputs:
             raise ValueError("the network's input or output does not fit its codec or head")
-        self.codec, self.network, self.head = codec, network, head
+        self.codec, self.network, self.head, self.grid = codec, network, head, Grid()
 
     @cached_property
     def playing(self) -> PlayingNetwork:
@@ -322,14 +416,14 @@ class BinKeys:
         """Nothing: this instrument has one timbre."""
         return ()
 
-    def inputs(self, note: Note, first: int, count: int, latent: tuple[float, ...]) -> NDArray[np.float32]:
+    def inputs(self, note: Note, knots: KnotFrames, latent: tuple[float, ...]) -> NDArray[np.float32]:
         """The two sines."""
-        return self.codec.frames(note, first, count)
+        return self.codec.frames(note, int(knots[0]), len(knots))
 
-    def decode(self, written: Sequence[Raw]) -> list[Content]:
+    def decode(self, raw: Raw) -> Content:
         """Spectra (frames, bins); every velocity sounds the same."""
         with torch.inference_mode():
-            return [np.asarray(self.head.spectrum(raw).numpy(), np.complex64) for raw, _, _ in written]
+            return raw.between(np.asarray(self.head.spectrum(raw.output).numpy(), np.complex64))
 
     def guess(self, content: Content, count: int) -> Content:
         """Every bin fades and turns as it did."""
@@ -348,20 +442,6 @@ class BinKeys:
             Piece.of(one.first, _left_right(self.codec.stretches(one.content), one.touch), None, self.hop)
             for one in frames
         ]
-
-
-@cache
-def _noise(channels: int, carriers: int) -> NDArray[np.complex64]:
-    """Complex Gaussian noise of unit power (NOISE_FRAMES, channels, carriers), the same for ever.
-
-    Neighbouring frames are alike, as the errors of envelopes are; the end joins the beginning.
-    """
-    rng = np.random.default_rng(0)
-    shape = (NOISE_FRAMES, channels, carriers)
-    white = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)  # in frequency: it is as white there
-    turn = np.exp(-2j * np.pi * np.arange(NOISE_FRAMES) / NOISE_FRAMES)
-    smooth = np.fft.ifft(white / (1 - NOISE_MEMORY * turn)[:, None, None], axis=0)
-    return np.asarray(smooth / np.sqrt((np.abs(smooth) ** 2).mean()), np.complex64)
 
 
 def _faded(content: Content, count: int, *, turning: bool) -> Content:
@@ -390,11 +470,20 @@ def _gains(hz: NDArray[np.float64], harmonic: NDArray[np.int64], touch: Touch) -
     brightness, balance, body = touch.knob("brightness"), touch.knob("odd_even"), touch.knob("body")
     if not brightness and not balance and not body:
         return None
-    db = np.minimum(brightness * np.log2(np.maximum(hz, 20) / 1000), HIGHEST_TILT)
+    db = _tilt_db(hz, brightness)
     muted = (harmonic % 2 == 0) & (harmonic > 0) if balance > 0 else harmonic % 2 == 1
     db = db + np.where(muted, MUTED_DB * abs(balance), 0.0)
     db = db + np.where(harmonic == 0, body, 0.0)
     return np.asarray(np.power(10.0, db / 20), np.float32)
+
+
+def _tilt_db(hz: NDArray[np.float64], brightness: float) -> NDArray[np.float64]:
+    return np.minimum(brightness * np.log2(np.maximum(hz, 20) / 1000), HIGHEST_TILT)
+
+
+def _tilt(hz: NDArray[np.float64], brightness: float) -> NDArray[np.float32]:
+    """Gain of the brightness knob at frequencies."""
+    return np.asarray(np.power(10.0, _tilt_db(hz, brightness) / 20), np.float32)
 
 
 def _left_right(sound: Samples, touch: Touch) -> Samples:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.codec import Note, ScoreCodec
+from engine.grid import Frames, Grid
 from engine.knobs import LATENT
 from engine.networks.heads import PartialHead
 from engine.networks.spectral import SpectralNetwork
@@ -23,13 +24,16 @@ KEPT_POINTS = 512
 class MorphKeys(PartialKeys):
     """Score codec and partial head as in `PartialKeys`; tables and network input depend on the latent knobs too."""
 
-    def __init__(self, codec: ScoreCodec, network: SpectralNetwork, head: PartialHead, space: TimbreSpace) -> None:
+    def __init__(
+        self, codec: ScoreCodec, network: SpectralNetwork, head: PartialHead, space: TimbreSpace,
+        grid: Grid | None = None, rise: int = 0,
+    ) -> None:  # fmt: skip
         if space.level.shape[2] != head.channels or len(space.harmonic) != head.carriers:
             raise ValueError("timbre space and head do not agree in their numbers of channels or carriers")
         if network.config.features != codec.features + space.dims or network.config.outputs != head.outputs:
             raise ValueError("the network's input or output does not fit its codec, timbre space or head")
-        self._prepare(codec, network, head)
-        self.space = space
+        self._prepare(codec, network, head, grid or Grid(), rise)
+        self.space, self.voicing = space, None
         self._latent_knobs = LATENT[: min(len(LATENT), len(space.axes))]
         self._reference = lru_cache(maxsize=KEPT_POINTS)(self._reference_of)
         self._tables = lru_cache(maxsize=KEPT_POINTS)(self._table_of)
@@ -47,21 +51,25 @@ class MorphKeys(PartialKeys):
         """Positions on the axes, in standard deviations."""
         return tuple(touch.knob(name) for name in self._latent_knobs)
 
-    def inputs(self, note: Note, first: int, count: int, latent: tuple[float, ...]) -> NDArray[np.float32]:
+    def inputs(self, note: Note, knots: Frames, latent: tuple[float, ...]) -> NDArray[np.float32]:
         """The two sines, and the same point beside every frame."""
-        frames = self.codec.frames(note, first, count)
-        point = np.broadcast_to(self.space.point(latent).astype(np.float32), (count, self.space.dims))
+        frames = self.codec.at(note, knots)
+        point = np.broadcast_to(self.space.point(latent).astype(np.float32), (len(knots), self.space.dims))
         return np.concatenate([frames, point], axis=1)
 
-    def _scaled_reference(self, note: Note, latent: tuple[float, ...]) -> Tensor:
-        gain = self.space.gain(self.space.point(latent), note.velocity)
-        return self._reference(round(note.key), latent) * gain
+    def _gain(self, note: Note, latent: tuple[float, ...]) -> float:
+        return self.space.gain(self.space.point(latent), note.velocity)
+
+    def _references(self, key: int, latent: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+        return self._reference(key, latent)
 
     def _carriers(self, key: int, latent: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         return self._tables(key, latent), self.space.harmonic
 
-    def _reference_of(self, key: int, latent: tuple[float, ...]) -> Tensor:
-        return torch.from_numpy(self.space.reference(self.space.point(latent), key).astype(np.complex64))
+    def _reference_of(self, key: int, latent: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+        point = self.space.point(latent)
+        noise = self.space.noise_level(point, key).astype(np.float32)
+        return torch.from_numpy(self.space.reference(point, key).astype(np.complex64)), torch.from_numpy(noise)
 
     def _table_of(self, key: int, latent: tuple[float, ...]) -> NDArray[np.float64]:
         return self.space.frequencies(self.space.point(latent), key)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from engine.codec import Note
+from engine.grid import Frames as Knots
 from engine.networks.playing import Flat, Written
 from engine.spectral import Samples
 from engine.voices.models import Content, Frames, Touch
@@ -33,7 +34,7 @@ HeardNote = tuple[Note, tuple[float, ...]]
 class Window:
     """Frames first, first + 1 ...: their content, and the states before every CHUNK of them (none where it is guessed).
 
-    begin: the first frame that counts; those before it only led there.
+    begin: the first frame that counts; those before it only led there. knots: the frames that the network wrote.
     """
 
     first: int
@@ -41,6 +42,7 @@ class Window:
     content: Content
     states: list[Flat]
     level: float
+    knots: Knots
 
     @property
     def end(self) -> int:
@@ -188,24 +190,31 @@ class Onset:
 class Work:
     """One window of one voice, to be written by the network; without a voice, of a note that is yet to come.
 
-    begin: the first frame that knows of the change; those before it are heard as they were (`before`).
+    begin: the first frame that knows of the change; those before it are heard as they were (`before`). knots: those
+    that are written, and those of the context. last: content of the frame before `begin`, where no knot leads there.
     """
 
     voice: Voice | None
     change: Change | None
-    first: int
     begin: int
     size: int
+    knots: Knots
     before: HeardNote
     heard: HeardNote
     states: Flat
     velocity: float  # as it sounds
     together: bool = False  # in a batch although it is short
+    last: Content | None = None
     written: Written | None = None
     window: Window | None = None
     onset: Onset | None = None
     touch: Touch | None = None  # of the onset
     piece: Piece | None = None  # what the onset's first frames sound like under it
+
+    @property
+    def lead(self) -> int:
+        """Knots before `begin`."""
+        return int(np.searchsorted(self.knots, self.begin))
 
 
 @dataclass(slots=True)

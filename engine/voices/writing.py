@@ -14,9 +14,10 @@ from dataclasses import replace
 import numpy as np
 
 from engine.codec import Note
+from engine.grid import Frames as Knots
 from engine.guard import LOUDEST
 from engine.networks.playing import CHUNK, LONG, PlayingNetwork
-from engine.voices.models import UNTOUCHED, Frames, KeysModel, Touch
+from engine.voices.models import UNTOUCHED, Frames, KeysModel, Raw, Touch
 from engine.voices.prepared import Prepared, heard_velocity
 from engine.voices.voice import (
     CHANGED,
@@ -270,14 +271,15 @@ class Writing:
             first, guessed = (voice.written, more) if guess is None else (
                 guess.first, np.concatenate([guess.content, more])
             )  # fmt: skip
-            voice.guess = Window(first, first, guessed, [], self._model.level(more))
+            frames = np.arange(first, first + len(guessed))
+            voice.guess = Window(first, first, guessed, [], self._model.level(more), frames)
             self.late += not voice.damped
         return bool(guessing)
 
     def _of_onset(self, onset: Onset) -> Work:
         """The first window of a note, and what it sounds like."""
-        zeros, written = self._network.zero_states(), self._prepared.get(onset.heard)
-        work = Work(None, None, 0, 0, WINDOWS[0], onset.heard, onset.heard, zeros, onset.note.velocity)
+        written = self._prepared.get(onset.heard)
+        work = self._first(onset.heard, onset.note.velocity)
         work.written, work.onset, work.touch = written, onset, self._touch_of(onset.channel)
         return work
 
@@ -295,32 +297,49 @@ class Writing:
 
     # --- work for the network ---
 
+    def _first(self, heard: HeardNote, velocity: float) -> Work:
+        """The first window of a note."""
+        knots = self._model.grid.after(0, WINDOWS[0] + self._network.context)
+        return Work(None, None, 0, WINDOWS[0], knots, heard, heard, self._network.zero_states(), velocity)
+
+    def _next(self, heard: Note, frame: int, size: int) -> Knots:
+        """The knots of a note's window of a size from a frame on, and those of its context."""
+        border = None if heard.release is None else self._model.codec.first_frame_of(heard.release)
+        return self._model.grid.after(frame, size + self._network.context, border)
+
     def _extended(self, voice: Voice) -> Work:
         """The next window of a voice's present future."""
-        heard = voice.heard, voice.latent
-        velocity = voice.note.velocity
-        return Work(voice, None, voice.written, voice.written, window_size(voice), heard, heard, voice.states, velocity)
+        heard, size = (voice.heard, voice.latent), window_size(voice)
+        knots = self._next(voice.heard, voice.written, size)
+        last = voice.windows[-1].content[-1:] if voice.windows else None
+        return Work(
+            voice, None, voice.written, size, knots, heard, heard, voice.states, voice.note.velocity, last=last
+        )  # fmt: skip
 
     def _followed(self, voice: Voice, change: Change) -> Work:
         """The next window of a change that has begun."""
-        last, heard = change.windows[-1], (change.heard, change.latent)
-        size, velocity = size_of(change.schedule), voice.note.velocity
+        window, heard, size = change.windows[-1], (change.heard, change.latent), size_of(change.schedule)
+        knots = self._next(change.heard, window.end, size)
         return Work(
-            voice, change, last.end, last.end, size, heard, heard, last.states[-1], velocity, together=change.together
-        )
+            voice, change, window.end, size, knots, heard, heard, window.states[-1], voice.note.velocity,
+            together=change.together, last=window.content[-1:],
+        )  # fmt: skip
 
     def _changed(self, voice: Voice, change: Change) -> Work:
-        """The first window of a voice's change, whose border has been written."""
-        first, states = change.border, voice.states
-        if change.border < voice.written:
-            window = next(w for w in voice.windows if w.begin <= change.border < w.end)
-            chunk = (change.border - window.first) // CHUNK
-            first, states = window.first + chunk * CHUNK, window.states[chunk]
-        before, heard = (voice.heard, voice.latent), (change.heard, change.latent)
-        velocity, size = voice.note.velocity, WINDOWS[CHANGED]
+        """The first window of a voice's change, whose border has been written: from the last kept state on."""
+        border, size, lead, states = change.border, WINDOWS[CHANGED], np.zeros(0, np.int64), voice.states
+        window = next((w for w in voice.windows if w.begin <= border < w.end), None)
+        if window is not None:
+            before = int(np.searchsorted(window.knots, border))
+            lead, states = window.knots[before // CHUNK * CHUNK : before], window.states[before // CHUNK]
+            if change.heard.release != voice.heard.release and (not len(lead) or lead[-1] < border - 1):
+                lead = np.append(lead, border - 1)  # what was held ends where it ends
+        knots = np.concatenate([lead, self._next(change.heard, border, size - len(lead))])
+        last = None if len(lead) else voice.content(border - 1, 1)
         return Work(
-            voice, change, first, change.border, size, before, heard, states, velocity, together=change.together
-        )
+            voice, change, border, size, knots, (voice.heard, voice.latent), (change.heard, change.latent), states,
+            voice.note.velocity, together=change.together, last=last,
+        )  # fmt: skip
 
     def _changes(self, changing: Sequence[tuple[Voice, Change]]) -> list[Work]:
         """Work for the first of these changes, and for as many more as are computed with it."""
@@ -350,15 +369,15 @@ class Writing:
 
     def _calculate(self, work: Sequence[Work]) -> None:
         """Run the network; all work is of one size. Touches no voice: any thread may do it."""
-        model, network, size = self._model, self._network, work[0].size
+        model, size = self._model, work[0].size
         frames, unwritten = [], [one for one in work if one.written is None]
         for one in unwritten:
             if one.voice is None:
                 model.prepare(*one.heard)
-            led, count = one.begin - one.first, size + network.context
-            inputs = model.inputs(one.heard[0], one.begin, count - led, one.heard[1])
-            if led:
-                inputs = np.concatenate([model.inputs(one.before[0], one.first, led, one.before[1]), inputs])
+            lead = one.lead
+            inputs = model.inputs(one.heard[0], one.knots[lead:], one.heard[1])
+            if lead:
+                inputs = np.concatenate([model.inputs(one.before[0], one.knots[:lead], one.before[1]), inputs])
             frames.append(inputs)
         if unwritten:
             together, states = work[0].together, [one.states for one in unwritten]
@@ -376,11 +395,14 @@ class Writing:
 
     def _decode(self, work: Sequence[Work]) -> None:
         """What the network wrote for notes, at their own velocities: it knows only a few."""
-        written = [(one, one.written) for one in work if one.written is not None]
-        raws = [(made.raw, replace(one.heard[0], velocity=one.velocity), one.heard[1]) for one, made in written]
-        for (one, made), content in zip(written, self._model.decode(raws), strict=True):
-            level = self._model.level(content[one.begin - one.first :])
-            one.window = Window(one.first, one.begin, content, made.states, level)
+        for one in work:
+            if one.written is None:
+                continue
+            note = replace(one.heard[0], velocity=one.velocity)
+            raw = Raw(one.written.raw, note, one.heard[1], one.knots[: one.size], one.last, one.begin)
+            content = self._model.decode(raw)
+            level = self._model.level(content[one.begin - raw.first :])
+            one.window = Window(raw.first, one.begin, content, one.written.states, level, raw.knots)
 
     def _take(self, work: Sequence[Work]) -> None:
         """Hand in what the network wrote, unless its voice has gone another way meanwhile."""

@@ -14,7 +14,7 @@ from engine.midi.events import note_off, note_on
 from engine.midi.files import read_score
 from engine.server import RESERVE_MB
 from engine.synth import Synth
-from engine.voices.models import UNTOUCHED, Frames
+from engine.voices.models import UNTOUCHED, Frames, Raw
 from musicnn_gui.assets import DEMO
 from training.metrics import null_snr_db
 from training.teacher import BLOCK, Teacher
@@ -52,9 +52,10 @@ def clairvoyant(piano, key, velocity, release, samples):
     """The same note by the same network, which knows the release from the first frame on, with its full context."""
     model, note = piano.model, Note(key, velocity, release)
     frames = -(-(samples + model.length) // model.hop)
+    knots = model.grid.until(frames, model.codec.first_frame_of(release))
     with torch.inference_mode():
-        raw = model.network(torch.from_numpy(model.inputs(note, 0, frames, ()))[None])[0]
-    (content,) = model.decode([(raw, note, ())])
+        raw = model.network(torch.from_numpy(model.inputs(note, knots, ()))[None])[0]
+    content = model.decode(Raw(raw, note, (), knots))
     (piece,) = model.pieces([Frames(content, 0, note, None, UNTOUCHED)])
     return piece.sound[:, -piece.start :][:, :samples].mean(axis=0)
 

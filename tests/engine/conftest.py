@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from engine.codec import NnssCodec, ScoreCodec
+from engine.grid import Grid, Strides
 from engine.instrument import Instrument
 from engine.networks.heads import BinHead, PartialHead
 from engine.networks.spectral import NetworkConfig, SpectralNetwork
@@ -27,14 +28,17 @@ def _network(config, scale):
 
 @pytest.fixture(scope="session")
 def tiny():
-    """Eight partials and two body carriers; released notes fall silent through their bias on the released input."""
-    codec, head = ScoreCodec(Stft(1024, 256), RATE), PartialHead(0.4, 2.0, 2, 10)
+    """Eight partials and two body carriers, complex cells, several rates, noise, an onset that rises."""
+    codec, head = ScoreCodec(Stft(1024, 256), RATE), PartialHead(0.4, 2.0, 2, 10, 6)
     keys = np.arange(FIRST_KEY, LAST_KEY + 1)
     hz = np.array([[key_to_hz(int(key)) * k for k in range(1, 9)] + [120.0, 3000.0] for key in keys])
     harmonic = np.tile(np.array([*range(1, 9), 0, 0]), (len(keys), 1))
     reference = torch.full((len(keys), 2, 10), 0.01, dtype=torch.complex64)
-    network = _network(NetworkConfig(codec.features, head.outputs, 24, 16, 2, "lstm", 8), 6.0)
-    model = PartialKeys(codec, network, head, CarrierTable(FIRST_KEY, hz, harmonic), reference)
+    network = _network(NetworkConfig(codec.features, head.outputs, 24, 8, 2, "complex_lstm", 8), 9.0)
+    grid = Grid(Strides(((8, 2), (24, 4))), Strides(((6, 2), (12, 4))))
+    noise, voicing = torch.full((len(keys), 2, 6), 0.002), 3.0 * np.sin(keys)
+    table = CarrierTable(FIRST_KEY, hz, harmonic)
+    model = PartialKeys(codec, network, head, table, reference, noise, voicing, grid, 64)
     return Instrument("tiny", "keys", "Tiny", RATE, 0.0, range(FIRST_KEY, LAST_KEY + 1), model.knobs, model, {})
 
 

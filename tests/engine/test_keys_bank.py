@@ -10,6 +10,7 @@ from engine.codec import Note
 from engine.midi.events import bend, control, knob, note_off, note_on
 from engine.synth import Synth
 from engine.voices.keys import SILENT, KeysBank
+from engine.voices.models import Raw
 from engine.voices.voice import DAMPED, FADE, GUESSED
 from engine.voices.writing import MOST_RELEASED
 from tests.engine.test_timbres import make_instrument
@@ -307,8 +308,9 @@ def ratio_db(a, b):
 def test_what_is_guessed_goes_on_as_a_held_note_does(piano):
     model, note = piano.model, Note(55, 80.0)
     with torch.inference_mode():
-        raw = model.network(torch.from_numpy(model.inputs(note, 0, 120, ()))[None])[0]
-    (written,) = model.decode([(raw, note, ())])
+        knots = np.arange(120)
+        raw = model.network(torch.from_numpy(model.inputs(note, knots, ()))[None])[0]
+    written = model.decode(Raw(raw, note, (), knots))
     guessed = model.guess(written[:96], 8)
     assert guessed.shape == written[96:104].shape and guessed.dtype == written.dtype
     assert ratio_db(guessed, written[96:104]) > 10

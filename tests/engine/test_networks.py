@@ -4,7 +4,7 @@ import torch
 
 from engine.networks.heads import BinHead, PartialHead, compress, expand
 from engine.networks.playing import CHUNK, LONG, SMALLEST_HALF, PlayingNetwork
-from engine.networks.recurrent import LookaheadRecurrent
+from engine.networks.recurrent import CELLS, LookaheadRecurrent
 from engine.networks.spectral import NetworkConfig, SpectralNetwork
 
 
@@ -15,7 +15,7 @@ def seeded():
         yield
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize(("frames", "chunk"), [(16, 4), (19, 8), (5, 8), (24, 24)])
 def test_training_computes_what_live_playing_computes(cell, layers, frames, chunk):
@@ -93,23 +93,6 @@ def test_an_output_of_one_is_the_reference():
     assert torch.allclose(head.envelopes(raw, reference), reference.expand(4, 2, 3), atol=1e-5)
     assert head.gain(127) == 1
     assert head.gain(63.5) == pytest.approx(0.25)
-
-
-def test_contents_of_many_notes_are_those_of_each():
-    head = PartialHead(0.4, 2.0, 2, 6)
-    raws, references = [torch.randn(n, head.outputs) for n in (3, 8)], [torch.randn(2, 6) + 1j for _ in range(2)]
-    for content, raw, reference in zip(head.contents(raws, references), raws, references, strict=True):
-        assert torch.allclose(content, head.envelopes(raw, reference), atol=1e-5)
-
-
-def test_contents_with_noise_are_compressed_envelopes_and_deviations():
-    head = PartialHead(0.4, 2.0, 1, 6, noise=3)
-    raw, reference = torch.randn(4, head.outputs), torch.randn(1, 6) + 1j
-    (content,) = head.contents([raw], [reference])
-    unit = compress(reference, 0.4)
-    assert torch.allclose(content[..., :6], head.relative(raw) * unit, atol=1e-6)
-    deviation = head.deviation(raw).exp()[..., head.band] * unit.abs()
-    assert torch.allclose(content[..., 6:], deviation + 0j, atol=1e-6)
 
 
 def test_a_bin_head_undoes_the_power_normalisation():

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -12,15 +13,18 @@ from engine.knobs import KNOBS, LATENT
 from engine.midi.events import knob, note_off, note_on
 from engine.networks.heads import PartialHead
 from engine.networks.spectral import NetworkConfig, SpectralNetwork
+from engine.noise import band_of_bin
 from engine.spectral import Stft
 from engine.synth import Synth
 from engine.timbres import TimbreSpace
 from engine.units import key_to_hz
+from engine.voices.models import Frames, Touch
 from engine.voices.morph import MorphKeys
 
 RATE = 44_100
 ANCHORS = np.array([48, 60, 72])
-PARTIALS, BODY = 6, 2
+PARTIALS, BODY, BANDS = 6, 2, 4
+NOTE = Note(60, 90)
 
 
 def make_space(timbres=5, dims=3, seed=0):
@@ -33,17 +37,19 @@ def make_space(timbres=5, dims=3, seed=0):
     body = np.broadcast_to([90.0, 5000.0], (timbres, len(ANCHORS), BODY))
     level = rng.uniform(0.01, 0.05, (timbres, len(ANCHORS), 2, PARTIALS + BODY))
     phase = rng.uniform(-np.pi, np.pi, level.shape)
+    noise = rng.uniform(0.001, 0.01, (timbres, len(ANCHORS), 2, BANDS))
     points = rng.normal(size=(timbres, dims))
     names = tuple(f"timbre {index}" for index in range(timbres))
     hz = np.concatenate([partials, body], axis=2)
-    return TimbreSpace(names, points, ANCHORS, hz, harmonic, level, phase, rng.uniform(1, 3, timbres)), cents
+    return TimbreSpace(names, points, ANCHORS, hz, harmonic, level, phase, rng.uniform(1, 3, timbres), noise), cents
 
 
-def make_instrument(seed=0, noise=4):
+def make_instrument(seed=0, bands=BANDS):
     torch.manual_seed(seed)
     space, _ = make_space(seed=seed)
+    space = replace(space, noise=space.noise[..., :bands])
     codec = ScoreCodec(Stft(1024, 256), RATE)
-    head = PartialHead(0.4, 2.0, 2, PARTIALS + BODY, noise)
+    head = PartialHead(0.4, 2.0, 2, PARTIALS + BODY, bands)
     network = SpectralNetwork(NetworkConfig(codec.features + space.dims, head.outputs, 16, 12, 2, "lstm", 8))
     network.eval().requires_grad_(requires_grad=False)
     network.out.weight.mul_(20)
@@ -178,42 +184,43 @@ def test_any_block_size_gives_the_same_sound(block):
     assert np.abs(a[:length] - b[:length]).max() < 1e-4
 
 
-def test_breath_is_noise_of_the_strength_that_the_network_wrote():
+def noise_alone(model, levels, first=0, note=NOTE, knobs=MappingProxyType({})):
+    """Left and right (2, samples) of content without envelopes, whose noise bands have these levels (frames, bands)."""
+    content = np.zeros((len(levels), 2, PARTIALS + BODY + BANDS), np.complex64)
+    content[:, 0, PARTIALS + BODY :] = levels
+    (piece,) = model.pieces([Frames(content, first, note, None, Touch(0.0, 1.0, 1.0, knobs))])
+    return piece.sound
+
+
+def test_noise_has_the_level_of_its_bands():
     model = make_instrument().model
-    carriers, frames = PARTIALS + BODY, 4000
-    still = np.zeros((frames, 2, 2 * carriers), np.complex64)
-    still[..., :carriers] = 0.2  # compressed
-    still[..., carriers:] = 0.05
-    note = Note(60, 90)
-    without = model.envelopes_of(still, 0, note, 0.0)
-    assert np.allclose(without, 0.2 ** (1 / 0.4), rtol=1e-4)
     for breath in (0.5, 1.0, 2.0):
-        noisy = model.envelopes_of(still, 0, note, breath)
-        compressed = noisy * np.abs(noisy) ** (0.4 - 1)
-        off = compressed - 0.2
-        assert np.sqrt((np.abs(off) ** 2).mean()) == pytest.approx(0.05 * breath, rel=0.05)
-        assert abs(off.mean()) < 0.005
-        neighbours = (off[1:] * off[:-1].conj()).mean().real / (np.abs(off) ** 2).mean()
-        assert neighbours == pytest.approx(0.6, abs=0.05)
+        sound = noise_alone(model, np.full((400, BANDS), 0.05), knobs={"breath": breath})[:, 2048:-2048]
+        assert np.sqrt((sound**2).mean()) == pytest.approx(0.05 * breath, rel=0.03)
+    sound = noise_alone(model, np.tile([0, 0.1, 0, 0], (400, 1)))[0, 2048:-2048]
+    power = np.abs(np.fft.rfft(sound)) ** 2
+    hz = np.fft.rfftfreq(len(sound), 1 / RATE)
+    bins = np.flatnonzero(band_of_bin(BANDS, 513, RATE) == 1) * RATE / 1024
+    assert power[(hz > bins[0] - 100) & (hz < bins[-1] + 100)].sum() > 0.99 * power.sum()
 
 
 def test_noise_is_the_notes_own_and_the_same_however_it_is_cut():
     model = make_instrument().model
-    still = np.full((60, 2, 2 * (PARTIALS + BODY)), 0.1, np.complex64)
-    whole = model.envelopes_of(still, 5, Note(60, 90), 1.0)
-    assert np.array_equal(whole[20:], model.envelopes_of(still[20:], 25, Note(60, 90), 1.0))
-    assert np.array_equal(whole, model.envelopes_of(still, 5, Note(60, 90, 4000), 1.0))
-    assert not np.allclose(whole, model.envelopes_of(still, 5, Note(61, 90), 1.0))
-    assert not np.allclose(whole, model.envelopes_of(still, 5, Note(60, 91), 1.0))
+    levels = np.full((60, BANDS), 0.1)
+    whole, later = noise_alone(model, levels, 5), noise_alone(model, levels[20:], 25)
+    assert np.allclose(whole[:, 20 * 256 + 1024 :], later[:, 1024:], atol=1e-6)
+    assert np.array_equal(whole, noise_alone(model, levels, 5, Note(60, 90, 4000)))
+    assert not np.allclose(whole, noise_alone(model, levels, 5, Note(61, 90)))
+    assert not np.allclose(whole, noise_alone(model, levels, 5, Note(60, 91)))
 
 
 def test_breath_is_heard_and_only_where_there_are_noise_bands():
-    assert "breath" not in make_instrument(noise=0).knobs
+    assert "breath" not in make_instrument(bands=0).knobs
     instrument = make_instrument()
     assert "breath" in instrument.knobs
     score = [note_on(0, 60, 90), note_off(6000, 60)]
     plain, none, more = (play(instrument, [knob(0, "breath", x), *score]) for x in (1.0, 0.0, 2.0))
-    assert np.array_equal(none, play(instrument, score))
+    assert np.array_equal(plain, play(instrument, score))
     for turned in (plain, more):
         assert np.isfinite(turned).all()
         assert np.abs(turned - none).max() > 0.02 * np.abs(none).max()
@@ -222,5 +229,5 @@ def test_breath_is_heard_and_only_where_there_are_noise_bands():
 def test_an_end_in_silence_is_reached_with_noise_bands():
     """A voice whose envelopes and noise fade is over: noise must not keep it alive."""
     model = make_instrument().model
-    faint = np.full((8, 2, 2 * (PARTIALS + BODY)), 1e-3, np.complex64)
-    assert model.level(faint) < 3e-5
+    faint = np.full((8, 2, PARTIALS + BODY + BANDS), 1e-6, np.complex64)
+    assert 1e-6 < model.level(faint) < 3e-5

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from engine.codec import Note, ScoreCodec
 from engine.instrument import Instrument
@@ -20,11 +21,12 @@ from engine.spectral import Stft
 from engine.voices.models import PartialKeys
 from training.analysis import EnvelopeFit
 from training.metrics import log_mel_l1_db, null_snr_db, spectral_convergence
-from training.notes import BORDERS, POWER, KeyData, NotesConfig, mid_side
+from training.notes import BORDERS, GRID, POWER, RISE, KeyData, NotesConfig, mid_side
 from training.recipes.live import HeldOut, LiveConfig, LiveTask, example, finished
 from training.teacher import BLOCK, Teacher
 
-VALIDATION_NOTES = 24
+VALIDATION_NOTES = 16
+VOICING_DEGREE, MOST_VOICED = 4, 12.0  # of the line through the keys' levels; decibels
 GAIN_DB = 6.0  # FluidSynth plays at a level that leaves room for an orchestra
 
 
@@ -84,7 +86,10 @@ class KeysTask(LiveTask):
 
     def instrument(self, name: str, title: str, metadata: Mapping[str, object]) -> Instrument:
         """The instrument as it is fitted so far."""
-        model = PartialKeys(self.codec, finished(self.network), self.head, self.carriers, self.reference.cpu())
+        model = PartialKeys(
+            self.codec, finished(self.network), self.head, self.carriers, self.reference.cpu(),
+            self.noise_reference.cpu() if self.head.noise else None, even_voicing(self._data), GRID, RISE,
+        )  # fmt: skip
         keys, rate = self.config.notes.keys, self.config.notes.sample_rate
         return Instrument(name, "keys", title, rate, GAIN_DB, keys, model.knobs, model, metadata)
 
@@ -103,3 +108,16 @@ class KeysTask(LiveTask):
                 sound = teacher.notes([(0, release, key, velocity)], release + notes.sample_rate)
                 held_out.append(HeldOut(int(row), Note(key, velocity, release), mid_side(sound)))
         return held_out
+
+
+def even_voicing(data: Sequence[KeyData]) -> NDArray[np.float64]:
+    """Decibels (keys,) that make each key's long note as loud as a smooth line through all keys.
+
+    A sampler's recordings differ in loudness from key to key; its instrument did not.
+    """
+    levels = np.array([20 * np.log10(np.linalg.norm(key.reference[0]) + 1e-12) for key in data])
+    keys = np.array([key.key for key in data], np.float64)
+    degree = min(VOICING_DEGREE, len(data) - 1)
+    place = (keys - keys.mean()) / max(np.ptp(keys) / 2, 1)
+    even = np.polynomial.Polynomial.fit(place, levels, degree)(place)
+    return np.asarray(np.clip(even - levels, -MOST_VOICED, MOST_VOICED))

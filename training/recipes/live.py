@@ -205,7 +205,7 @@ class LiveTask:
         raw, knots = self.written(row, note, frames, chunk)
         lines = torch.from_numpy(interpolation(knots, 0, frames - 1)).to(self.device)
         envelopes = self.head.envelopes(raw, self.reference[row])
-        dense = (lines.to(envelopes.dtype) @ envelopes.flatten(1)).unflatten(1, envelopes.shape[1:])
+        dense = (lines.to(envelopes.dtype) @ envelopes.flatten(1)).reshape(frames, *envelopes.shape[1:])
         return fit.synthesise(dense.permute(1, 0, 2), samples)
 
     def _stack(self, rows: list[Tensor]) -> Tensor:
