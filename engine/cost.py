@@ -21,6 +21,5 @@ def cost_of(network: SpectralNetwork, grid: Grid, frames_per_second: float) -> M
         total += macs / 2 * (ahead + share)
     knots = grid.held.index(round(frames_per_second))
     parameters = sum(weights.numel() for weights in network.parameters())
-    return {
-        "macs_per_frame": network.macs_per_frame, "macs_per_voice_second": round(total * knots), "parameters": parameters,
-    }  # fmt: skip
+    second = round(total * knots)
+    return {"macs_per_frame": network.macs_per_frame, "macs_per_voice_second": second, "parameters": parameters}

@@ -34,6 +34,7 @@ from engine.generated_file import build_pads, build_song, describe_pads, describ
 from engine.grid import Grid
 from engine.knobs import HITS, KNOBS, LATENT, LOOPS
 from engine.midi.events import DRUM_CHANNEL
+from engine.motion import NUMBERS as MOTION
 from engine.networks.heads import BinHead, PartialHead
 from engine.networks.spectral import NetworkConfig, SpectralNetwork
 from engine.noise import LEAST_BINS
@@ -56,7 +57,8 @@ PROOF_FILE, CARD_FILE = "proof.safetensors", "card.md"
 LONGEST_FRAME = 1 << 16  # samples of a codec's frame, oversampled; the original's has 16384
 MOST_LOBES = 1 << 19  # carriers times bins, of which two tables are kept for each key; the piano has an eighth of it
 PROOF_SAMPLES = 8192
-SPACE_NUMBERS, SPACE_WHOLE = ("points", "hz", "level", "phase", "exponents", "noise"), ("anchors", "harmonic")
+SPACE_NUMBERS = ("points", "hz", "harmonic", "level", "phase", "exponents", "noise", "motion", "voicing")
+SPACE_WHOLE = ("anchors",)
 PROOF_TOLERANCE_DB = -60.0
 
 
@@ -290,7 +292,7 @@ def _build(data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Model:
     if "timbres" in codec:
         return MorphKeys(score, network, head, _space(codec["timbres"], tensors), grid, rise)
     carriers = CarrierTable(
-        int(codec["first_key"]), tensors["carriers.hz"].double().numpy(), tensors["carriers.harmonic"].long().numpy()
+        int(codec["first_key"]), tensors["carriers.hz"].double().numpy(), tensors["carriers.harmonic"].double().numpy()
     )
     reference = torch.view_as_complex(tensors["reference"].float().contiguous())
     voicing = tensors["voicing"].double().numpy() if "voicing" in tensors else None
@@ -309,6 +311,8 @@ def _as_format_2(
             tensors[name] = tensors[name][:-bands]
     if "space.level" in tensors:
         tensors["space.noise"] = torch.zeros((*tensors["space.level"].shape[:3], 0))
+        tensors["space.voicing"] = torch.zeros(tensors["space.level"].shape[:2])
+        tensors["space.motion"] = torch.zeros((*tensors["space.level"].shape[:2], MOTION))
     elif "carriers.hz" in tensors:
         tensors["noise"] = torch.zeros(len(tensors["carriers.hz"]), int(head["channels"]), 0)
     return {**data, "head": head, "network": network}, tensors

@@ -72,6 +72,10 @@ _ROWS = (
     Knob("body", "Body", "Hammer, breath and noise between the partials.", -40, 12, 0, "dB", "Spectrum"),
     Knob("breath", "Breath", "Noise of breath, bow and hammer: 1 is as much as the instrument was taught.", 0, 2, 1,
          "", "Spectrum"),
+    Knob("vibrato", "Vibrato", "Swing of the pitch: 1 is as much as the instrument was taught.", 0, 2, 1, "",
+         "Spectrum"),
+    Knob("ensemble", "Ensemble", "Many players instead of one: 1 is as much as the instrument was taught.", 0, 2, 0, "",
+         "Spectrum"),
     Knob("voicing", "Voicing", "Loudness of the keys: as they were taught (0), or even (1).", 0, 1, 1, "", "Spectrum"),
     Knob("attack", "Attack", "Time in which a note fades in.", 0, 500, 0, "ms", "Time"),
     Knob("decay", "Decay", "Extra damping: notes die away sooner.", 0, 60, 0, "dB/s", "Time"),
@@ -103,9 +107,11 @@ SONG = ("temperature",)
 """Knobs of a song."""
 
 SPECTRAL = (
-    "brightness", "odd_even", "stretch", "body", "breath", "voicing", "attack", "decay", "width", "tune", "soft",
+    "brightness", "odd_even", "stretch", "body", "breath", "vibrato", "ensemble", "voicing", "attack", "decay", "width",
+    "tune", "soft",
 )  # fmt: skip
-"""Knobs of keyed instruments with a partial head; `width` needs two channels, `breath` noise, `voicing` its table."""
+"""Knobs of keyed instruments with a partial head; `width` needs two channels, `breath`, `vibrato`, `ensemble` and
+`voicing` what was measured for them."""
 
 PLAIN = ("soft",)
 """Knobs of every keyed instrument."""

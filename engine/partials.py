@@ -32,7 +32,7 @@ class CarrierTable:
 
     first_key: int
     hz: NDArray[np.float64]
-    harmonic: NDArray[np.int64]
+    harmonic: NDArray[np.float64]
 
     def __post_init__(self) -> None:
         if self.hz.ndim != 2 or self.hz.shape != self.harmonic.shape or not self.hz.size:

@@ -15,6 +15,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.motion import Motion, check_numbers
+
 NEARNESS = 4.0  # power of the inverse distance: higher keeps to the nearest timbre for longer
 _CLOSE = 1e-6
 _FAINT = 1e-9
@@ -26,21 +28,26 @@ class TimbreSpace:
 
     names: of the timbres. points: where they lie, (timbres, dims).
     anchors: MIDI keys that were measured, ascending.
-    hz: carriers' frequencies (timbres, anchors, carriers), 0 for none. harmonic: (carriers,), 0 for a body carrier.
+    hz: carriers' frequencies (timbres, anchors, carriers), 0 for none. harmonic: (carriers,), 0 for a body carrier; a
+        partial of a lower octave's fundamental (an organ's 16-foot stop) is a half.
     level, phase: reference levels and phases (radians), (timbres, anchors, channels, carriers).
     exponents: amplitude is proportional to (velocity / 127) ** exponent, (timbres,).
     noise: reference levels of noise bands, (timbres, anchors, channels, bands).
+    motion: see `engine.motion.Motion`, (timbres, anchors, NUMBERS).
+    voicing: decibels that make a key as loud as those around it, (timbres, anchors).
     """
 
     names: tuple[str, ...]
     points: NDArray[np.float64]
     anchors: NDArray[np.int64]
     hz: NDArray[np.float64]
-    harmonic: NDArray[np.int64]
+    harmonic: NDArray[np.float64]
     level: NDArray[np.float64]
     phase: NDArray[np.float64]
     exponents: NDArray[np.float64]
     noise: NDArray[np.float64]
+    motion: NDArray[np.float64]
+    voicing: NDArray[np.float64]
 
     def __post_init__(self) -> None:
         timbres, anchors, carriers = len(self.names), len(self.anchors), len(self.harmonic)
@@ -60,7 +67,13 @@ class TimbreSpace:
             raise ValueError("a timbre space has one velocity exponent in 0..8 for each timbre")
         if self.noise.ndim != 4 or self.noise.shape[:3] != self.level.shape[:3]:
             raise ValueError("a timbre space's noise levels are (timbres, keys, channels, bands)")
-        tables = (self.points, self.hz, self.level, self.phase, self.exponents, self.noise)
+        if self.motion.shape[:2] != (timbres, anchors):
+            raise ValueError("a timbre space has one motion for each timbre and key")
+        check_numbers(self.motion)
+        if self.voicing.shape != (timbres, anchors):
+            raise ValueError("a timbre space has one voicing for each timbre and key")
+        numbers = (self.points, self.hz, self.level, self.phase, self.exponents)
+        tables = (*numbers, self.noise, self.harmonic, self.voicing)
         negative = any(bool(np.any(table < 0)) for table in (self.hz, self.level, self.noise))
         if not all(np.all(np.isfinite(table)) for table in tables) or negative:
             raise ValueError("a timbre space's numbers are finite, its frequencies and levels not negative")
@@ -140,6 +153,18 @@ class TimbreSpace:
         weights, (low, high, share) = self.weights(point), self._between(key)
         logs = np.tensordot(weights, np.log(np.maximum(self.noise[:, [low, high]], _FAINT)), axes=1)
         return np.asarray(np.exp(logs[0] * (1 - share) + logs[1] * share))
+
+    def motion_of(self, point: NDArray[np.float64], key: float) -> Motion:
+        """How a key moves by chance: weighted means."""
+        low, high, share = self._between(key)
+        mean = np.tensordot(self.weights(point), self.motion[:, [low, high]], axes=1)
+        return Motion.from_numbers(mean[0] * (1 - share) + mean[1] * share)
+
+    def voicing_of(self, point: NDArray[np.float64], key: float) -> float:
+        """Decibels that make a key as loud as those around it: a weighted mean."""
+        low, high, share = self._between(key)
+        mean = self.weights(point) @ self.voicing[:, [low, high]]
+        return float(mean[0] * (1 - share) + mean[1] * share)
 
     def gain(self, point: NDArray[np.float64], velocity: float) -> float:
         """Amplitude factor of a velocity."""

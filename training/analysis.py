@@ -28,6 +28,7 @@ from engine.units import key_to_hz
 MAX_CENTS = 45  # how far a sampler's key may be off equal temperament
 RIDGE = 1e-4
 ATTACK_FRAMES = 8
+ITERATIONS = (20, 16, 16)
 KNOT_RIDGE, KNOT_ITERATIONS = 0.2, 12
 
 
@@ -71,7 +72,7 @@ def find_tuning(sound: NDArray[np.float64], key: int, sample_rate: int) -> Tunin
 
 def lay_carriers(
     tuning: Tuning, carriers: int, *, partial_share: float = 0.75, highest_hz: float = 16_000.0
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Frequencies and harmonic numbers (carriers,) of one key.
 
     Partials take up to `partial_share` of the carriers; body carriers halve the widest gaps that are left, low gaps
@@ -85,14 +86,14 @@ def lay_carriers(
         gap = np.diff(marks) / (1 + marks[:-1] / 4000)
         widest = int(gap.argmax())
         hz.append(float(marks[widest] + marks[widest + 1]) / 2)
-    return np.array(hz), np.array(harmonic, np.int64)
+    return np.array(hz), np.array(harmonic, np.float64)
 
 
 class EnvelopeFit:
     """The least squares of one key's carriers."""
 
     def __init__(
-        self, synthesis: PartialSynthesis, hz: NDArray[np.float64], harmonic: NDArray[np.int64],
+        self, synthesis: PartialSynthesis, hz: NDArray[np.float64], harmonic: NDArray[np.float64],
         device: torch.device | None = None,
     ) -> None:  # fmt: skip
         self.synthesis, self.hz = synthesis, hz
@@ -147,7 +148,7 @@ class EnvelopeFit:
     def fit(
         self, sound: Tensor, release: int | None = None, *,
         partial_motion: float = 0.05, body_motion: float = 0.2, noise_db: float = -54.0,
-        iterations: tuple[int, ...] = (20, 16, 16),
+        iterations: tuple[int, ...] = ITERATIONS,
     ) -> Tensor:  # fmt: skip
         """Envelopes (channels, frames, carriers) of a sound (channels, samples) that begins at its note-on.
 

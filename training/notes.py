@@ -26,7 +26,7 @@ from engine.grid import Grid, Strides
 from engine.noise import band_of_bin, band_sizes
 from engine.outputs import write_whole
 from engine.partials import PartialSynthesis
-from training.analysis import EnvelopeFit, find_tuning, lay_carriers
+from training.analysis import ITERATIONS, EnvelopeFit, find_tuning, lay_carriers
 from training.jobs import run_jobs
 from training.teacher import BLOCK, Teacher, soundfont_tag
 
@@ -95,7 +95,7 @@ class KeyData:
 
     key: int
     hz: NDArray[np.float64]
-    harmonic: NDArray[np.int64]
+    harmonic: NDArray[np.float64]
     reference: NDArray[np.complex64]
     notes: tuple[TaughtNote, ...]
     null_db: float
@@ -160,14 +160,16 @@ def make_key(config: NotesConfig, key: int, exponent: float, path: Path) -> None
     write_whole(path, save(tensors))
 
 
-def at_knots(fit: EnvelopeFit, wave: Tensor, release: int, bands: int) -> tuple[Tensor, Tensor, Tensor, float]:
+def at_knots(
+    fit: EnvelopeFit, wave: Tensor, release: int, bands: int, iterations: tuple[int, ...] = ITERATIONS
+) -> tuple[Tensor, Tensor, Tensor, float]:
     """Analyse a note (channels, samples) that is let go at a sample.
 
     Returns envelopes at GRID's knots (channels, knots, carriers) and in between (channels, frames, carriers), the power
     of what they leave (knots, channels, bands), and how far they null in dB.
     """
     border = release // fit.synthesis.hop if release < wave.shape[1] else None
-    envelopes = fit.fit(wave, release if border is not None else None)
+    envelopes = fit.fit(wave, release if border is not None else None, iterations=iterations)
     knots = GRID.until(envelopes.shape[1] - 1, border)
     values, dense = fit.at_knots(wave, envelopes, knots)
     error = wave - fit.synthesise(dense, wave.shape[1])
@@ -208,7 +210,7 @@ def trim(sound: NDArray[np.float32], floor_db: float = -75.0, block: int = 4096)
 
 def _tuned_carriers(
     config: NotesConfig, key: int, sound: NDArray[np.float32]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Carriers of a key, their partials moved to where the long note's really lie (mean turning of the envelopes)."""
     treble = key >= 84
     start, seconds = (300, 0.5) if treble else (1500, 1.2)
@@ -249,7 +251,7 @@ def load_key(config: NotesConfig, key: int, path: Path) -> KeyData:
         target, noise = tensors[f"target{index}"], tensors[f"noise{index}"]
         notes.append(TaughtNote(key, velocity, release, release // config.hop, target, noise))
     return KeyData(
-        key, tensors["hz"].numpy(), tensors["harmonic"].numpy(),
+        key, tensors["hz"].numpy(), tensors["harmonic"].double().numpy(),
         torch.view_as_complex(tensors["reference"]).numpy(), tuple(notes), float(tensors["null_db"]),
     )  # fmt: skip
 

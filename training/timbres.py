@@ -1,8 +1,8 @@
 """What a morphing instrument learns from: some keys of many programs, analysed on one common layout of carriers.
 
 The layout is the same for every timbre and key, so that a slot means the same everywhere: the first slots are partials
-1, 2, 3 ..., the others body carriers at fixed places, pushed off the partials. Tables can then be interpolated between
-timbres and between keys.
+1, 2, 3 ..., then partials 1/2, 3/2 ... of a 16-foot stop, the others body carriers at fixed places, pushed off the
+partials. Tables can then be interpolated between timbres and between keys. Vibrato is taken out, see `training.motion`.
 """
 
 from __future__ import annotations
@@ -23,15 +23,17 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from engine.errors import MusicNNError
+from engine.grid import interpolation
 from engine.outputs import write_whole
 from engine.partials import PartialSynthesis
 from engine.units import key_to_hz, semitones_to_ratio
 from training.analysis import EnvelopeFit, Tuning, find_tuning
 from training.jobs import run_jobs
-from training.notes import POWER, TaughtNote, early_phase, mid_side, trim
+from training.motion import made_steady, measured, pitch_deviation
+from training.notes import GRID, NOISE_POWER, POWER, RISE, TaughtNote, at_knots, early_phase, mid_side, taught, trim
 from training.teacher import BLOCK, Teacher, soundfont_tag
 
-FORMAT = 2
+FORMAT = 3
 PROGRAMS = {
     "grand piano": 0, "electric piano": 4, "harpsichord": 6, "vibraphone": 11, "marimba": 12, "organ": 16,
     "accordion": 21, "nylon guitar": 24, "clean guitar": 27, "fretless bass": 35, "violin": 40, "cello": 42,
@@ -45,6 +47,8 @@ HIGHEST_HZ = 16_000.0
 LOWEST_BODY_HZ, HIGHEST_BODY_HZ = 60.0, 15_000.0
 APART_HZ = 60.0
 LEAST_APART_HZ = 8.0
+ITERATIONS = (14, 10, 10)  # of the analysis, which is three quarters as good as with those of a piano
+WORTH = 0.8  # a vibrato is taken out where this much less or less is left of the sound
 FAINTEST = 1e-4  # of the loudest carrier: what is softer is not worth learning
 
 
@@ -55,9 +59,11 @@ class TimbresConfig:
     programs: dict[str, int] = field(default_factory=lambda: dict(PROGRAMS))
     first_key: int = 36
     last_key: int = 96
-    step: int = 4
-    partials: int = 96
+    step: int = 2
+    partials: int = 90
+    halves: int = 6
     body: int = 32
+    noise: int = 32
     sample_rate: int = 44_100
     length: int = 1024
     hop: int = 256
@@ -73,17 +79,23 @@ class TimbresConfig:
     @property
     def synthesis(self) -> PartialSynthesis:
         """The synthesis that the envelopes are made for."""
-        return PartialSynthesis(self.length, self.hop, self.sample_rate)
+        return PartialSynthesis(self.length, self.hop, self.sample_rate, RISE)
 
     @property
-    def harmonic(self) -> NDArray[np.int64]:
+    def carriers(self) -> int:
+        """Slots of the layout."""
+        return self.partials + self.halves + self.body
+
+    @property
+    def harmonic(self) -> NDArray[np.float64]:
         """Partial numbers of the slots, 0 for body carriers."""
-        return np.concatenate([np.arange(1, self.partials + 1), np.zeros(self.body, np.int64)])
+        parts = np.arange(1.0, self.partials + 1), np.arange(self.halves) + 0.5, np.zeros(self.body)
+        return np.concatenate(parts)
 
     def digest(self) -> str:
         """Short name of exactly this data, but for which programs are in it."""
         settings = {name: value for name, value in asdict(self).items() if name != "programs"}
-        text = json.dumps([FORMAT, POWER, BORDERS, settings], sort_keys=True)
+        text = json.dumps([FORMAT, POWER, BORDERS, GRID.to_json(), RISE, settings], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -91,7 +103,7 @@ class TimbresConfig:
 class TimbreKey:
     """One key of one timbre: carriers (carriers,), their reference (channels, carriers), notes, how well they fit.
 
-    reference: level and early phase of each carrier, complex.
+    reference: level and early phase of each carrier, complex. motion: see `engine.motion.Motion`, (NUMBERS,).
     """
 
     timbre: int
@@ -101,6 +113,7 @@ class TimbreKey:
     notes: tuple[TaughtNote, ...]
     exponent: float
     null_db: float
+    motion: NDArray[np.float64]
 
     @property
     def sounds(self) -> bool:
@@ -122,7 +135,7 @@ def plan(config: TimbresConfig, program: int, key: int) -> list[tuple[int, int]]
 
 def lay_slots(config: TimbresConfig, tuning: Tuning, key: int) -> NDArray[np.float64]:
     """Frequencies (carriers,) of the layout for one timbre's tuning of a key; 0 for partials that are too high."""
-    partials = tuning.partials(config.partials)
+    partials = np.concatenate([tuning.partials(config.partials), (np.arange(config.halves) + 0.5) * tuning.hz])
     partials = np.where(partials < HIGHEST_HZ, partials, 0.0)
     hz = key_to_hz(key)
     apart = min(APART_HZ, hz / 4)
@@ -148,24 +161,59 @@ def make_key(config: TimbresConfig, program: int, key: int, path: Path) -> None:
             for v, release in notes
         ]
     hz = _tuned(config, key, sounds[0])
+    deviation, motion = _motion(config, hz, sounds[0], round(config.longest_seconds * config.sample_rate))
+    if deviation is not None:
+        sounds = [made_steady(sound, deviation, config.synthesis) for sound in sounds]
     fit = EnvelopeFit(config.synthesis, hz, config.harmonic)
     scale = float(np.sqrt(np.mean(sounds[0][:, : config.sample_rate] ** 2))) + 1e-12
     tensors: dict[str, Tensor] = {"hz": torch.from_numpy(hz), "exponent": torch.tensor(exponent)}
     nulls = []
     for index, ((velocity, release), sound) in enumerate(zip(notes, sounds, strict=True)):
         wave = torch.from_numpy(sound / scale)
-        envelopes = fit.fit(wave, release if release < sound.shape[1] else None)
-        error = wave - fit.synthesise(envelopes, wave.shape[1])
-        nulls.append(float(10 * torch.log10(wave.pow(2).sum() / error.pow(2).sum())))
-        envelopes = envelopes.permute(1, 0, 2) * scale
+        values, dense, noise, null = at_knots(fit, wave, release, config.noise, ITERATIONS)
+        nulls.append(null)
         if index == 0:
-            level = envelopes[3:173].abs().pow(2).mean(0).sqrt()  # of the first second
-            tensors["level"] = torch.clamp(level, min=float(level.max()) * FAINTEST)
-        compressed = envelopes * (envelopes.abs() + 1e-12) ** (POWER - 1)
-        tensors[f"target{index}"] = torch.view_as_real(compressed).half().contiguous()
+            early = dense.permute(1, 0, 2)[3:173] * scale  # the first second
+            level = early.abs().pow(2).mean(0).sqrt()
+            level = torch.clamp(level, min=float(level.max()) * FAINTEST)
+            tensors["reference"] = torch.view_as_real(level * early_phase(early, 0, 58))
+        tensors[f"target{index}"] = taught(values.permute(1, 0, 2) * scale)
+        tensors[f"noise{index}"] = (noise * scale**2).pow(NOISE_POWER).half().contiguous()
         tensors[f"note{index}"] = torch.tensor([velocity, release])
     tensors["null_db"] = torch.tensor(float(np.mean(nulls)))
+    tensors["motion"] = torch.from_numpy(motion)
     write_whole(path, save(tensors))
+
+
+def _motion(
+    config: TimbresConfig, hz: NDArray[np.float64], sound: NDArray[np.float32], release: int
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
+    """How the pitch of a long note deviates, where it is worth taking out, and the numbers of its `Motion`."""
+    synthesis = config.synthesis
+    fit = EnvelopeFit(synthesis, hz, config.harmonic)
+    scale = float(sound.std()) + 1e-12
+    held = sound[:, :release]
+
+    def analysed(part: NDArray[np.float32]) -> tuple[Tensor, float]:
+        """Dense envelopes, and how much of the sound an envelope that hardly moves within 50 ms leaves."""
+        wave = torch.from_numpy(part / scale)
+        envelopes = fit.fit(wave, iterations=ITERATIONS[:2])
+        knots = np.arange(0, envelopes.shape[1] + 8, 8)
+        lines = torch.from_numpy(interpolation(knots, 0, envelopes.shape[1] - 1)).to(envelopes.dtype)
+        square = lines.T @ lines + 1e-6 * torch.eye(len(knots))
+        values = torch.linalg.solve(square, lines.T @ envelopes)
+        error = wave - fit.synthesise(lines @ values, wave.shape[1])
+        return envelopes, float(error.pow(2).sum())
+
+    still, without = analysed(held)
+    total, envelopes, least = np.zeros(still.shape[1] - 1), still, without
+    for _ in range(2):
+        total = total + pitch_deviation(envelopes, hz, config.harmonic, synthesis)[: len(total)]
+        envelopes, left = analysed(made_steady(held, total, synthesis))
+        least = min(least, left)
+    if least < WORTH * without:
+        return total, measured(total, envelopes, config.harmonic, synthesis).numbers()
+    return None, measured(np.zeros_like(total), still, config.harmonic, synthesis).numbers()
 
 
 def _exponent(teacher: Teacher, key: int) -> float:
@@ -197,11 +245,11 @@ def load_key(config: TimbresConfig, timbre: int, key: int, path: Path) -> Timbre
     notes = []
     for index in range(sum(name.startswith("note") for name in tensors)):
         velocity, release = (int(x) for x in tensors[f"note{index}"])
-        notes.append(TaughtNote(key, velocity, release, release // config.hop, tensors[f"target{index}"]))
-    phase = early_phase(torch.view_as_complex(tensors["target0"].float()))
+        target, noise = tensors[f"target{index}"], tensors[f"noise{index}"]
+        notes.append(TaughtNote(key, velocity, release, release // config.hop, target, noise))
     return TimbreKey(
-        timbre, key, tensors["hz"].numpy(), (tensors["level"] * phase).numpy(), tuple(notes),
-        float(tensors["exponent"]), float(tensors["null_db"]),
+        timbre, key, tensors["hz"].numpy(), torch.view_as_complex(tensors["reference"]).numpy(), tuple(notes),
+        float(tensors["exponent"]), float(tensors["null_db"]), tensors["motion"].numpy(),
     )  # fmt: skip
 
 

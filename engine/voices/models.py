@@ -21,6 +21,7 @@ from engine.codec import NnssCodec, Note, ScoreCodec
 from engine.grid import Frames as KnotFrames
 from engine.grid import Grid, interpolation
 from engine.knobs import KNOBS, PLAIN, SPECTRAL
+from engine.motion import Motion
 from engine.networks.heads import BinHead, PartialHead
 from engine.networks.playing import PlayingNetwork
 from engine.networks.spectral import SpectralNetwork
@@ -41,6 +42,7 @@ MUTED_DB = -48.0  # of odd or even partials at the knob's ends
 KEPT_LOBES = 128  # 0.1 megabytes each
 TURNED_FRAMES = 16  # that are made to sound at once at most, mostly
 HIGHEST_TILT = 30.0  # dB that the brightness knob may add to any carrier
+SWUNG_FRAMES = 2  # 12 ms, in which a vibrato's pitch may stand still
 FADE_FRAMES, FADE_LIMITS = 4, (0.5, 1.0)  # frames from which is learnt how a carrier fades, and how it may in that time
 
 
@@ -220,7 +222,8 @@ class PartialKeys:
         """All spectral knobs; `width` needs two channels, `breath` noise bands."""
         missing = {"width"} if self.head.channels == 1 else set()
         missing |= {"breath"} if not self.head.noise else set()
-        missing |= {"voicing"} if self.voicing is None else set()
+        missing |= {"voicing"} if not self.voiced else set()
+        missing |= {"vibrato", "ensemble"} if not self.moves else set()
         return tuple(name for name in SPECTRAL if name not in missing)
 
     def latent(self, touch: Touch) -> tuple[float, ...]:
@@ -279,11 +282,54 @@ class PartialKeys:
         """See `KeysModel`: envelopes are shaped by the knobs, turned by their carriers, and transformed."""
         if not frames:
             return []
-        tones, phases = zip(*map(self._tone, frames), strict=True)
-        return [
-            self._risen(Piece.of(one.first, stretches, phase, self.hop, sound))
-            for one, phase, (stretches, sound) in zip(frames, phases, sounds(tones, self.length), strict=True)
-        ]
+        tones, phases, counts = list[Tone](), list[list[NDArray[np.float64]]](), list[int]()
+        for one in frames:
+            phase, turned = one.phase, list[NDArray[np.float64]]()
+            for part in self._at_pitches(one):
+                tone, after = self._tone(replace(part, phase=phase))
+                tones.append(tone)
+                turned.append(after if not turned else after[1:])
+                phase = after[-1]
+            phases.append(turned)
+            counts.append(len(turned))
+        made, pieces = sounds(tones, self.length), []
+        for one, turned, end in zip(frames, phases, np.cumsum(counts), strict=True):
+            parts = made[end - len(turned) : end]
+            stretches, sound = parts[0] if len(parts) == 1 else (np.concatenate([part for part, _ in parts]), None)
+            pieces.append(self._risen(Piece.of(one.first, stretches, np.concatenate(turned), self.hop, sound)))
+        return pieces
+
+    moves = False
+    """Whether its notes have a motion of their own, see `engine.motion`."""
+
+    def _motion(self, key: int, latent: tuple[float, ...]) -> Motion | None:
+        return None
+
+    def _at_pitches(self, frames: Frames) -> list[Frames]:
+        """Frames in parts that are short beside a vibrato, each at its own pitch and with the ensemble's envelopes."""
+        touch, key = frames.touch, round(frames.note.key)
+        motion = self._motion(key, self.latent(touch)) if self.moves else None
+        if motion is None:
+            return [frames]
+        seed, rate, content = key * 128 + round(frames.note.velocity), self.codec.sample_rate, frames.content
+        centres = self.synthesis.centre(frames.first) + self.hop * np.arange(len(content))
+        seconds = np.maximum(centres / rate, 0)
+        if ensemble := touch.knob("ensemble") * (motion.ensemble > 0):
+            carriers = self.head.carriers
+            content = content.copy()
+            louder = replace(motion, ensemble=motion.ensemble * ensemble)
+            content[..., :carriers] *= louder.envelopes(seed, seconds, carriers)[:, None]
+            frames = replace(frames, content=content)
+        swing = touch.knob("vibrato")
+        if not swing or not motion.swings:
+            return [frames]
+        parts = []
+        for start in range(0, len(content), SWUNG_FRAMES):
+            end = min(start + SWUNG_FRAMES, len(content))
+            cents = swing * float(motion.cents(seed, seconds[start:end]).mean())
+            bent = replace(touch, semitones=touch.semitones + cents / 100)
+            parts.append(replace(frames, content=content[start:end], first=frames.first + start, touch=bent))
+        return parts
 
     def _risen(self, piece: Piece) -> Piece:
         """A piece under the onset's gain, if it holds the onset."""
@@ -310,7 +356,7 @@ class PartialKeys:
         turns = turning[:count] * np.exp(2j * np.pi * (phase % 1)).astype(np.complex64)
         if (gains := _gains(still, harmonic, touch)) is not None:
             turns *= gains
-        if voiced := self._voiced(key, touch):
+        if voiced := self._voicing(key, latent) * touch.knob("voicing"):
             turns *= np.float32(db_to_gain(voiced))
         if (fade := self._fade(frames.first, count, touch)) is not None:
             turns *= fade[:, None]
@@ -329,7 +375,7 @@ class PartialKeys:
         if not breath:
             return None
         levels = frames.content[..., carriers:].real * breath
-        if voiced := self._voiced(round(note.key), touch):
+        if voiced := self._voicing(round(note.key), self.latent(touch)) * touch.knob("voicing"):
             levels = levels * np.float32(db_to_gain(voiced))
         if brightness := touch.knob("brightness"):
             levels = levels * _tilt(self._band_hz, brightness)
@@ -346,13 +392,16 @@ class PartialKeys:
         hz = np.arange(len(self._band)) * self.codec.sample_rate / self.codec.stft.length
         return np.asarray(np.bincount(self._band, hz) / np.bincount(self._band))
 
-    def _voiced(self, key: int, touch: Touch) -> float:
-        """Decibels that the voicing adds to a key."""
-        if self.voicing is None:
-            return 0.0
-        return float(self.voicing[self.carriers.row(key)]) * touch.knob("voicing")
+    @property
+    def voiced(self) -> bool:
+        """Whether it has a voicing."""
+        return self.voicing is not None
 
-    def _carriers(self, key: int, latent: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def _voicing(self, key: int, latent: tuple[float, ...]) -> float:
+        """Decibels that make a key as loud as those around it."""
+        return 0.0 if self.voicing is None else float(self.voicing[self.carriers.row(key)])
+
+    def _carriers(self, key: int, latent: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Frequencies and partial numbers of a key's carriers; beyond the table's ends the last key's, transposed."""
         row = self.carriers.row(key)
         outside = key - (row + self.carriers.first_key)
@@ -457,15 +506,15 @@ def _faded(content: Content, count: int, *, turning: bool) -> Content:
     return np.asarray(last * np.power(ratio, powers), np.complex64)
 
 
-def _stretched(hz: NDArray[np.float64], harmonic: NDArray[np.int64], stretch: float) -> NDArray[np.float64]:
+def _stretched(hz: NDArray[np.float64], harmonic: NDArray[np.float64], stretch: float) -> NDArray[np.float64]:
     """Partials spread by the knob; the same array where it stands at 0."""
     if stretch == 0:
         return hz
     k = np.minimum(harmonic, 64)
-    return np.asarray(hz * np.sqrt(np.maximum(1 + stretch * STRETCH_INHARMONICITY * (k**2 - (k > 0)), 0.1)))
+    return np.asarray(hz * np.sqrt(np.maximum(1 + stretch * STRETCH_INHARMONICITY * np.maximum(k**2 - 1, 0), 0.1)))
 
 
-def _gains(hz: NDArray[np.float64], harmonic: NDArray[np.int64], touch: Touch) -> NDArray[np.float32] | None:
+def _gains(hz: NDArray[np.float64], harmonic: NDArray[np.float64], touch: Touch) -> NDArray[np.float32] | None:
     """What brightness, odd/even and body make of each carrier, (carriers,); None where that is nothing."""
     brightness, balance, body = touch.knob("brightness"), touch.knob("odd_even"), touch.knob("body")
     if not brightness and not balance and not body:

@@ -12,6 +12,7 @@ from torch import Tensor
 from engine.codec import Note, ScoreCodec
 from engine.grid import Frames, Grid
 from engine.knobs import LATENT
+from engine.motion import Motion
 from engine.networks.heads import PartialHead
 from engine.networks.spectral import SpectralNetwork
 from engine.partials import CarrierTable
@@ -33,10 +34,13 @@ class MorphKeys(PartialKeys):
         if network.config.features != codec.features + space.dims or network.config.outputs != head.outputs:
             raise ValueError("the network's input or output does not fit its codec, timbre space or head")
         self._prepare(codec, network, head, grid or Grid(), rise)
-        self.space, self.voicing = space, None
+        self.space = space
         self._latent_knobs = LATENT[: min(len(LATENT), len(space.axes))]
         self._reference = lru_cache(maxsize=KEPT_POINTS)(self._reference_of)
+        self._voicings = lru_cache(maxsize=KEPT_POINTS)(lambda key, latent: space.voicing_of(space.point(latent), key))
+        self._motions = lru_cache(maxsize=KEPT_POINTS)(lambda key, latent: space.motion_of(space.point(latent), key))
         self._tables = lru_cache(maxsize=KEPT_POINTS)(self._table_of)
+        self.moves = bool(space.motion.any())
         middle = space.point(())
         anchors = range(int(space.anchors[0]), int(space.anchors[-1]) + 1)
         rows = np.stack([space.frequencies(middle, key) for key in anchors])
@@ -63,7 +67,18 @@ class MorphKeys(PartialKeys):
     def _references(self, key: int, latent: tuple[float, ...]) -> tuple[Tensor, Tensor]:
         return self._reference(key, latent)
 
-    def _carriers(self, key: int, latent: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    @property
+    def voiced(self) -> bool:
+        """Whether it has a voicing."""
+        return bool(self.space.voicing.any())
+
+    def _voicing(self, key: int, latent: tuple[float, ...]) -> float:
+        return self._voicings(key, latent)
+
+    def _motion(self, key: int, latent: tuple[float, ...]) -> Motion | None:
+        return self._motions(key, latent)
+
+    def _carriers(self, key: int, latent: tuple[float, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         return self._tables(key, latent), self.space.harmonic
 
     def _reference_of(self, key: int, latent: tuple[float, ...]) -> tuple[Tensor, Tensor]:

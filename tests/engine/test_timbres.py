@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.codec import Note, ScoreCodec
+from engine.grid import Grid, Strides
 from engine.instrument import Instrument, load_instrument, prove, save_instrument
 from engine.knobs import KNOBS, LATENT
 from engine.midi.events import knob, note_off, note_on
+from engine.motion import Motion
 from engine.networks.heads import PartialHead
 from engine.networks.spectral import NetworkConfig, SpectralNetwork
 from engine.noise import band_of_bin
@@ -41,7 +43,10 @@ def make_space(timbres=5, dims=3, seed=0):
     points = rng.normal(size=(timbres, dims))
     names = tuple(f"timbre {index}" for index in range(timbres))
     hz = np.concatenate([partials, body], axis=2)
-    return TimbreSpace(names, points, ANCHORS, hz, harmonic, level, phase, rng.uniform(1, 3, timbres), noise), cents
+    exponents, voicing = rng.uniform(1, 3, timbres), rng.uniform(-3, 3, (timbres, len(ANCHORS)))
+    motion = np.tile(Motion(5.0, 0.04, 1.0, 0.3, 4.0, (0, 5, 10, 20, 20)).numbers(), (*voicing.shape, 1))
+    tables = level, phase, exponents, noise, motion, voicing
+    return TimbreSpace(names, points, ANCHORS, hz, harmonic, *tables), cents
 
 
 def make_instrument(seed=0, bands=BANDS):
@@ -50,10 +55,10 @@ def make_instrument(seed=0, bands=BANDS):
     space = replace(space, noise=space.noise[..., :bands])
     codec = ScoreCodec(Stft(1024, 256), RATE)
     head = PartialHead(0.4, 2.0, 2, PARTIALS + BODY, bands)
-    network = SpectralNetwork(NetworkConfig(codec.features + space.dims, head.outputs, 16, 12, 2, "lstm", 8))
+    network = SpectralNetwork(NetworkConfig(codec.features + space.dims, head.outputs, 16, 12, 2, "complex_gru", 8))
     network.eval().requires_grad_(requires_grad=False)
     network.out.weight.mul_(20)
-    model = MorphKeys(codec, network, head, space)
+    model = MorphKeys(codec, network, head, space, Grid(Strides(((16, 2),))), 64)
     return Instrument("morph", "keys", "Morph", RATE, 0.0, range(48, 73), model.knobs, model, {})
 
 
@@ -188,7 +193,7 @@ def noise_alone(model, levels, first=0, note=NOTE, knobs=MappingProxyType({})):
     """Left and right (2, samples) of content without envelopes, whose noise bands have these levels (frames, bands)."""
     content = np.zeros((len(levels), 2, PARTIALS + BODY + BANDS), np.complex64)
     content[:, 0, PARTIALS + BODY :] = levels
-    (piece,) = model.pieces([Frames(content, first, note, None, Touch(0.0, 1.0, 1.0, knobs))])
+    (piece,) = model.pieces([Frames(content, first, note, None, Touch(0.0, 1.0, 1.0, {"voicing": 0.0, **knobs}))])
     return piece.sound
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -86,9 +87,10 @@ class KeysTask(LiveTask):
 
     def instrument(self, name: str, title: str, metadata: Mapping[str, object]) -> Instrument:
         """The instrument as it is fitted so far."""
+        notes_keys, levels = [key.key for key in self._data], np.stack([np.abs(key.reference[0]) for key in self._data])
         model = PartialKeys(
             self.codec, finished(self.network), self.head, self.carriers, self.reference.cpu(),
-            self.noise_reference.cpu() if self.head.noise else None, even_voicing(self._data), GRID, RISE,
+            self.noise_reference.cpu() if self.head.noise else None, even_voicing(notes_keys, levels), GRID, RISE,
         )  # fmt: skip
         keys, rate = self.config.notes.keys, self.config.notes.sample_rate
         return Instrument(name, "keys", title, rate, GAIN_DB, keys, model.knobs, model, metadata)
@@ -110,14 +112,15 @@ class KeysTask(LiveTask):
         return held_out
 
 
-def even_voicing(data: Sequence[KeyData]) -> NDArray[np.float64]:
+def even_voicing(of_keys: Sequence[int], amplitudes: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Decibels (keys,) that make each key's long note as loud as a smooth line through all keys.
 
-    A sampler's recordings differ in loudness from key to key; its instrument did not.
+    amplitudes: of every carrier, (keys, carriers). A sampler's recordings differ in loudness from key to key; its
+    instrument did not.
     """
-    levels = np.array([20 * np.log10(np.linalg.norm(key.reference[0]) + 1e-12) for key in data])
-    keys = np.array([key.key for key in data], np.float64)
-    degree = min(VOICING_DEGREE, len(data) - 1)
+    levels = 20 * np.log10(np.linalg.norm(amplitudes, axis=1) + 1e-12)
+    keys = np.array(of_keys, np.float64)
+    degree = min(VOICING_DEGREE, len(keys) - 1)
     place = (keys - keys.mean()) / max(np.ptp(keys) / 2, 1)
     even = np.polynomial.Polynomial.fit(place, levels, degree)(place)
     return np.asarray(np.clip(even - levels, -MOST_VOICED, MOST_VOICED))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.codec import Note, ScoreCodec
-from engine.grid import interpolation
+from engine.grid import Grid, interpolation
 from engine.networks.heads import PartialHead, compress, expand
 from engine.networks.spectral import NetworkConfig, SpectralNetwork
 from engine.noise import band_of_bin, band_sizes
@@ -317,6 +317,7 @@ def written(
     border: int | None,
     knots: NDArray[np.int64],
     chunk: int,
+    grid: Grid = GRID,
 ) -> Tensor:
     """Network output (knots, outputs) of one note as live playing computes it.
 
@@ -325,12 +326,12 @@ def written(
     context, parts, states = network.config.context, [], None
     count = len(knots) if border is None else int(np.searchsorted(knots, border))
     if count:
-        following = GRID.after(int(knots[count - 1]) + 1, context)
+        following = grid.after(int(knots[count - 1]) + 1, context)
         held = heard(note.held(), np.concatenate([knots[:count], following]))
         part, states = network.segment(held[:, :count], held[:, count:], chunk)
         parts.append(part)
     if count < len(knots):
-        following = GRID.after(int(knots[-1]) + 1, context, border)
+        following = grid.after(int(knots[-1]) + 1, context, border)
         released = heard(note, np.concatenate([knots[count:], following]))
         parts.append(network.segment(released[:, :-context], released[:, -context:], chunk, states)[0])
     return torch.cat(parts, 1)[0]

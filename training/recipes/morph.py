@@ -7,8 +7,9 @@ levels between the timbres are interpolated from tables (`engine.timbres`); the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,17 +26,18 @@ from engine.units import key_to_hz
 from engine.voices.morph import MorphKeys
 from training.analysis import EnvelopeFit
 from training.fit import evaluating
-from training.losses import magnitude_and_turn, spectral_magnitudes, turns
+from training.losses import magnitude_and_turn, spectral_magnitudes
 from training.metrics import log_mel_l1_db, null_snr_db, spectral_convergence
-from training.notes import POWER, mid_side
-from training.recipes.live import Crop, Example, HeldOut, LiveConfig, LiveTask, example, finished, padded, target_scale
+from training.notes import GRID, POWER, RISE, mid_side
+from training.recipes.keys import even_voicing
+from training.recipes.live import Crop, Example, HeldOut, LiveConfig, LiveTask, example, finished, padded
 from training.teacher import BLOCK, Teacher
 from training.timbres import BORDERS, TimbreKey, TimbresConfig
 
 GAIN_DB = 6.0
 SPECTRAL_WEIGHT, SPECTRAL_POWER, SPECTRAL_SHARE = 2.0, 0.7, 2
 TUNED = 8
-LEVEL_FRAMES, LARGEST_GAIN = 200, 4.0
+LEVEL_KNOTS, LARGEST_GAIN = 88, 4.0
 SPREAD = 1.0  # RMS distance of the first points from the middle
 
 
@@ -52,7 +54,6 @@ class MorphConfig(LiveConfig):
     dims: int = 8
     noise: float = 0.1
     pull: float = 1e-3
-    noise_bands: int = 32
     spectral_from: int = 3200
 
     def to_json(self) -> dict[str, object]:
@@ -77,18 +78,16 @@ class MorphTask(LiveTask):
         timbres = config.timbres
         codec = ScoreCodec(Stft(timbres.length, timbres.hop), timbres.sample_rate)
         exponent = float(np.median([key.exponent for key in data]))  # the space has one for every timbre
-        carriers = timbres.partials + timbres.body
-        head = PartialHead(POWER, exponent, 2, carriers, min(config.noise_bands, carriers))
+        head = PartialHead(POWER, exponent, 2, timbres.carriers, config.noise_bands)
         network = SpectralNetwork(config.network(codec.features + config.dims, head.outputs))
         model = _MorphModel(network, torch.from_numpy(first_points(data, config.dims)).float()).to(device)
         self.model: nn.Module = model
         self._points = model.points
         self._timbre = torch.tensor([key.timbre for key in data], device=device)
-        self.reference = torch.from_numpy(np.stack([key.reference for key in data])).to(device)
+        reference = torch.from_numpy(np.stack([key.reference for key in data])).to(device)
         examples = [example(row, note) for row, key in enumerate(data) for note in key.notes]
-        scale = target_scale(examples)
-        unit = compress(self.reference, POWER) / scale
-        super().__init__(config, codec, head, model.network, examples, unit, scale, BORDERS)
+        hz = np.stack([key.hz for key in data])
+        super().__init__(config, codec, head, model.network, examples, reference, hz, BORDERS)
         self._held_out: list[HeldOut] | None = None
         self._lobes: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -96,12 +95,8 @@ class MorphTask(LiveTask):
         """The frames, and beside each the point of the row's timbre, blurred while fitting."""
         points = self._points[self._timbre[rows]]
         if self.model.training:
-            if self._blur is None or len(self._blur) != len(points):
-                self._blur = torch.randn_like(points) * (self.config.noise * SPREAD)
-            points = points + self._blur
+            points = points + self._blur[rows]
         return torch.cat([inputs, points[:, None].expand(-1, inputs.shape[1], -1)], 2)
-
-    _blur: Tensor | None = None
 
     def heard_key(self, example: Example, rng: np.random.Generator) -> int:
         """A random key of those that lie nearest to the one that was played: so the network knows every key."""
@@ -119,18 +114,18 @@ class MorphTask(LiveTask):
         if step < self.config.spectral_from:
             return loss
         some = len(crops) // SPECTRAL_SHARE or 1  # it is half as dear as the network
-        rows, starts = ([getattr(crop, name) for crop in crops[:some]] for name in ("row", "start"))
-        spectra = self._spectra((output[:some, :, 0], wanted[:some, :, 0]), rows, starts)
+        rows = [crop.example.row for crop in crops[:some]]
+        knots = np.stack([crop.example.knots[crop.start :][: output.shape[1]] for crop in crops[:some]])
+        spectra = self._spectra((output[:some, :, 0], wanted[:some, :, 0]), rows, knots)
         return loss + SPECTRAL_WEIGHT * spectral_magnitudes(spectra[0], spectra[1], SPECTRAL_POWER)
 
-    def _spectra(self, compressed: Sequence[Tensor], rows: Sequence[int], starts: Sequence[int]) -> list[Tensor]:
-        """Spectrum frames (batch, frames, bins) of one channel's envelopes, each (batch, frames, carriers, 2).
+    def _spectra(self, compressed: Sequence[Tensor], rows: Sequence[int], knots: NDArray[np.int64]) -> list[Tensor]:
+        """Spectrum frames (batch, knots, bins) of one channel's envelopes, each (batch, knots, carriers, 2).
 
-        rows, starts: for each of the batch its row of the data and its first frame.
+        rows: of the data, for each of the batch. knots: its frames, (batch, knots).
         """
         synthesis = self.config.timbres.synthesis
-        frames = range(compressed[0].shape[1])
-        centres = np.array([[synthesis.centre(start + m) for m in frames] for start in starts])
+        centres = (knots + 1) * synthesis.hop - synthesis.length // 2
         hz = np.stack([self._data[row].hz for row in rows])
         angles = (centres[:, :, None] * hz[:, None] / synthesis.sample_rate) % 1
         turn = torch.from_numpy(np.exp(2j * np.pi * angles).astype(np.complex64)).to(self.device)
@@ -144,15 +139,17 @@ class MorphTask(LiveTask):
             self._lobes[row] = torch.from_numpy(real), torch.from_numpy(imaginary)
         return self._lobes[row]
 
-    def unforeseen(self, output: Tensor, wanted: Tensor) -> Tensor:
-        """Only what changes from frame to frame: a tone in another phase is no noise."""
-        error = (turns(output) - turns(wanted)).pow(2).sum(-1)
-        return torch.cat([error[:, :1], error], 1)
+    def parts(self, rng: np.random.Generator, step: int = 0) -> list[Callable[[], Tensor]]:
+        """Those of the crops, and the pull of the points towards the middle."""
+        # One for the whole of each row's crop, another for every batch.
+        spread = self.config.noise * SPREAD
+        blur = rng.standard_normal((len(self._data), self.config.dims)).astype(np.float32) * spread
+        self._blur = torch.from_numpy(blur).to(self.device)
+        parts = super().parts(rng, step)
+        return [partial(self._pulled, part) for part in parts]
 
-    def loss(self, rng: np.random.Generator, step: int = 0) -> Tensor:
-        """That of the crops, and the pull of the points towards the middle."""
-        self._blur = None  # one for the whole of each crop, another for every batch
-        return super().loss(rng, step) + self.config.pull * self._points.pow(2).mean()
+    def _pulled(self, part: Callable[[], Tensor]) -> Tensor:
+        return part() + self.config.pull * self._points.pow(2).mean()
 
     def validate(self) -> dict[str, float]:
         """Mean figures over held-out notes (other velocities and durations) of every timbre, as played live."""
@@ -170,9 +167,7 @@ class MorphTask(LiveTask):
         """One note as (2, samples) mid and side, its release unknown until it happens."""
         data = self._data[row]
         fit = EnvelopeFit(self.config.timbres.synthesis, data.hz, self.config.timbres.harmonic, self.device)
-        raw = self.written(row, note, fit.frame_count(samples), chunk)
-        envelopes = self.head.envelopes(raw, self.reference[row]).permute(1, 0, 2)
-        sound = fit.synthesise(envelopes, samples) * (note.velocity / 127) ** data.exponent
+        sound = self.sounded(row, note, fit, samples, chunk) * (note.velocity / 127) ** data.exponent
         return np.asarray(sound.cpu().numpy())
 
     def levels(self) -> NDArray[np.float64]:
@@ -186,17 +181,15 @@ class MorphTask(LiveTask):
         for start in range(0, len(taught), self.config.batch):
             rows = taught[start : start + self.config.batch]
             notes = [self._data[row].notes[0] for row in rows]
-            inputs = torch.cat(
-                [
-                    self.heard(row, Note(note.key, note.velocity), 0, LEVEL_FRAMES + context)
-                    for row, note in zip(rows, notes, strict=True)
-                ]
-            )
+            knots = GRID.after(0, LEVEL_KNOTS + context)
+            pairs = zip(rows, notes, strict=True)
+            inputs = torch.cat([self.heard(row, Note(note.key, note.velocity), knots) for row, note in pairs])
             raw = self.network.segment(inputs[:, :-context], inputs[:, -context:], 16)[0]
             relative = self.head.relative(raw)[:, :, 0] * compress(self.reference[rows], POWER)[:, None, 0]
-            targets = [padded(note.target[:, 0].flatten(1), LEVEL_FRAMES) for note in notes]
-            wanted = torch.stack(targets).float().reshape(len(rows), LEVEL_FRAMES, -1, 2).to(self.device)
-            spectra = self._spectra((torch.view_as_real(relative), wanted), rows, [0] * len(rows))
+            targets = [padded(note.target[:, 0].flatten(1), LEVEL_KNOTS) for note in notes]
+            wanted = torch.stack(targets).float().reshape(len(rows), LEVEL_KNOTS, -1, 2).to(self.device)
+            places = np.broadcast_to(knots[:LEVEL_KNOTS], (len(rows), LEVEL_KNOTS))
+            spectra = self._spectra((torch.view_as_real(relative), wanted), rows, places)
             own, teachers = (one.abs().pow(2).sum((1, 2)) for one in spectra)
             gains[rows] = torch.sqrt(teachers / (own + 1e-20)).clamp(1 / LARGEST_GAIN, LARGEST_GAIN).cpu().numpy()
         for row, key in enumerate(self._data):
@@ -208,15 +201,29 @@ class MorphTask(LiveTask):
     def space(self) -> TimbreSpace:
         """The space of timbres as it is fitted so far, its levels as they were measured."""
         timbres = self.config.timbres
-        anchors = len(timbres.anchors)
-        shape = (len(timbres.programs), anchors)
+        shape = len(timbres.programs), len(timbres.anchors)
         hz = np.stack([in_tune(key, timbres.harmonic) for key in self._data]).reshape(*shape, -1)
         reference = np.stack([key.reference for key in self._data]).reshape(*shape, 2, -1)
         points = self._points.detach().cpu().double().numpy()
         exponents = np.array([key.exponent for key in self._data]).reshape(shape).mean(axis=1)
+        noise = self.noise_reference.cpu().double().numpy().reshape(*shape, 2, -1)
+        motion = np.stack([key.motion for key in self._data]).reshape(*shape, -1)
         names = tuple(timbres.programs)
         level, phase = np.abs(reference).astype(np.float64), np.angle(reference).astype(np.float64)
-        return TimbreSpace(names, points, np.array(timbres.anchors), hz, timbres.harmonic, level, phase, exponents)
+        voicing = np.stack([even_voicing(timbres.anchors, level[timbre, :, 0]) for timbre in range(len(names))])
+        return TimbreSpace(
+            names,
+            points,
+            np.array(timbres.anchors),
+            hz,
+            timbres.harmonic,
+            level,
+            phase,
+            exponents,
+            noise,
+            motion,
+            voicing,
+        )
 
     def instrument(self, name: str, title: str, metadata: Mapping[str, object]) -> Instrument:
         """The instrument as it is fitted so far."""
@@ -224,7 +231,7 @@ class MorphTask(LiveTask):
         with evaluating(self.model):
             gains = self.levels().reshape(space.level.shape[:2])
         space = replace(space, level=space.level * gains[:, :, None, None])
-        model = MorphKeys(self.codec, finished(self.network), self.head, space)
+        model = MorphKeys(self.codec, finished(self.network), self.head, space, GRID, RISE)
         timbres = self.config.timbres
         keys = range(timbres.first_key, timbres.last_key + 1)
         return Instrument(name, "keys", title, timbres.sample_rate, GAIN_DB, keys, model.knobs, model, metadata)
@@ -248,7 +255,7 @@ class MorphTask(LiveTask):
         return held_out
 
 
-def in_tune(key: TimbreKey, harmonic: NDArray[np.int64]) -> NDArray[np.float64]:
+def in_tune(key: TimbreKey, harmonic: NDArray[np.float64]) -> NDArray[np.float64]:
     """Carriers (carriers,) with the partials moved together so that the first TUNED, by level, are in tune on average.
 
     Samplers are not: FluidR3's choir is up to 36 cents flat, its violin up to 22 sharp. Mixed timbres would beat.

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.codec import NnssCodec, Note
+from engine.grid import Grid
 from engine.instrument import Instrument
 from engine.networks.heads import BinHead
 from engine.networks.spectral import NetworkConfig, SpectralNetwork
@@ -197,9 +198,9 @@ class NnssTask:
         frames = codec.stft.frame_count(samples * self.config.oversampling)
         if self.config.context:
             border = min(codec.first_frame_of(note.release or samples), frames)
-            raw = written(self.model, self._input, note, border, frames, 16)
+            raw = written(self.model, self._input, note, border, np.arange(frames), 16, Grid())
         else:
-            raw = self.model(self._input(note, 0, frames))[0]
+            raw = self.model(self._input(note, np.arange(frames)))[0]
         sound = np.zeros((frames - 1) * codec.hop + codec.length, np.float32)
         for start in range(0, frames, FRAMES_AT_ONCE):
             spectra = self.head.spectrum(raw[start : start + FRAMES_AT_ONCE]).cpu().numpy()
@@ -207,7 +208,8 @@ class NnssTask:
                 sound[index * codec.hop : index * codec.hop + codec.length] += stretch
         return sound[codec.length - codec.hop :][:samples]
 
-    def _input(self, note: Note, first: int, count: int) -> Tensor:
+    def _input(self, note: Note, knots: NDArray[np.int64]) -> Tensor:
+        first, count = int(knots[0]), len(knots)
         pieces = [
             (start, min(FRAMES_AT_ONCE, first + count - start)) for start in range(first, first + count, FRAMES_AT_ONCE)
         ]
