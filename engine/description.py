@@ -17,6 +17,7 @@ KINDS = ("keys", "pads", "song")
 JSON_FILE, WEIGHTS_FILE = "instrument.json", "weights.safetensors"
 MAX_JSON_BYTES = 1_000_000
 SAMPLE_RATE = 44_100
+COSTS = ("macs_per_frame", "macs_per_voice_second", "parameters")
 SWITCH = "loop"  # the only truth value of a description
 
 FIELDS: Mapping[str, type] = {
@@ -52,6 +53,20 @@ def read_description(folder: Path) -> dict[str, Any]:
     data["knobs"] = list(dict.fromkeys(data["knobs"]))
     data["metadata"] = clean_strings(data["metadata"])
     return data
+
+
+def presets_of(description: Mapping[str, Any]) -> list[str]:
+    """Names of the timbres that an instrument has learned; none where it has one only."""
+    names = description["codec"].get("timbres")
+    return [name for name in names if is_label(name)] if isinstance(names, list) else []
+
+
+def cost_in(description: Mapping[str, Any]) -> dict[str, int]:
+    """What an instrument's file says of its network's cost, see `engine.cost`; nothing where it does not."""
+    cost = description.get("cost")
+    if not isinstance(cost, dict):
+        return {}
+    return {name: cost[name] for name in COSTS if isinstance(cost.get(name), int)}
 
 
 def _read(path: Path) -> Any:

@@ -1,8 +1,9 @@
 """Noise: what no network can foresee of a sound, as filtered noise whose spectrum follows the note.
 
-The network writes a level for each *band* of frequencies; a frame of the synthesis is white noise under the synthesis
-window, each bin at its band's level. With all levels at 1 the frames overlap and add to white noise of unit variance.
-The noise is the same whenever the same frame of the same note is made: what is played live is what is rendered.
+The network writes for each *band* of frequencies how strong the noise is beside the carriers in it; a frame of the
+synthesis is white noise under the synthesis window, each bin at its band's level. With all levels at 1 the frames
+overlap and add to white noise of unit variance. The noise is the same whenever the same frame of the same note is made:
+what is played live is what is rendered.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from engine.partials import PartialSynthesis
 
@@ -41,6 +44,28 @@ def band_of_bin(bands: int, bins: int, sample_rate: int) -> NDArray[np.int64]:
 def band_sizes(bands: int, bins: int, sample_rate: int) -> NDArray[np.float32]:
     """Bins of every band, (bands,)."""
     return np.bincount(band_of_bin(bands, bins, sample_rate), minlength=bands).astype(np.float32)
+
+
+def power_in_bands(squared: Tensor, band: Tensor, factor: Tensor) -> Tensor:
+    """Squared amplitudes of carriers (..., carriers) as power in their bands (..., bands), in units of white noise.
+
+    band: of each carrier, of the same number of dimensions or one. factor: see `carrier_factor`.
+    """
+    total = squared.new_zeros((*squared.shape[:-1], len(factor)))
+    return total.scatter_add_(squared.ndim - 1, band.expand(squared.shape), squared) * factor
+
+
+def carrier_bands(hz: NDArray[np.float64], bands: int, synthesis: PartialSynthesis) -> Tensor:
+    """Band of every carrier, of the shape of their frequencies."""
+    nearest = np.round(hz * synthesis.length / synthesis.sample_rate).astype(np.int64)
+    return torch.from_numpy(
+        band_of_bin(bands, synthesis.bins, synthesis.sample_rate)[np.clip(nearest, 0, synthesis.bins - 1)]
+    )
+
+
+def carrier_factor(bands: int, synthesis: PartialSynthesis) -> Tensor:
+    """Power of the noise that is as strong as one carrier of amplitude 1 in each band, (bands,)."""
+    return torch.from_numpy(synthesis.length / (4 * band_sizes(bands, synthesis.bins, synthesis.sample_rate)))
 
 
 @lru_cache(maxsize=4)

@@ -19,12 +19,13 @@ MAX_WEIGHT_BYTES, MAX_PROOF_BYTES = 200_000_000, 20_000_000
 MAX_HEADER_BYTES = 1_000_000  # the library takes a hundred times that, and builds a table of it
 FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 WHOLE = {"I64": torch.int64, "I32": torch.int32}
-WHOLE_NAMES = ("carriers.harmonic", "space.harmonic", "space.anchors")
-"""Tensors of whole numbers; all others are of floating point."""
+KINDS = {"space.anchors": WHOLE, "carriers.harmonic": WHOLE | FLOATS, "space.harmonic": WHOLE | FLOATS}
+"""Types of tensors that may be whole numbers; all others are of floating point. In format 1 every partial was whole."""
 
 LARGEST: Mapping[str, float] = {
     "reference": 100.0, "space.level": 100.0, "carriers.hz": 192_000.0, "space.hz": 192_000.0,
     "carriers.harmonic": 100_000, "space.harmonic": 100_000, "space.anchors": 127,
+    "noise": 100.0, "space.noise": 100.0,
 }  # fmt: skip
 """Largest magnitudes by name. Shipped instruments have levels up to 1.6 of full scale and carriers up to 16 kHz."""
 LARGEST_ELSE = 1000.0
@@ -62,7 +63,7 @@ def check_levels(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _tensor(path: Path, name: str, entry: Mapping[str, Any]) -> Tensor:
-    kinds = WHOLE if name in WHOLE_NAMES else FLOATS
+    kinds = KINDS.get(name, FLOATS)
     kind = kinds.get(str(entry["dtype"]))
     if kind is None:
         wanted = "whole" if kinds is WHOLE else "floating-point"

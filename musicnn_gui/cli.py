@@ -244,6 +244,7 @@ def _add_instruments(commands: Any) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
+    from engine.description import cost_in, presets_of  # noqa: PLC0415
     from engine.knobs import KNOBS  # noqa: PLC0415
     from engine.library import instruments  # noqa: PLC0415
 
@@ -260,6 +261,7 @@ def _list(arguments: argparse.Namespace) -> int:
             {
                 "name": entry.name, "kind": entry.description["kind"], "title": entry.description["title"],
                 "knobs": knobs, "folder": str(entry.folder), "keys": entry.description["keys"],
+                "presets": presets_of(entry.description), "cost": cost_in(entry.description),
                 "metadata": entry.description["metadata"],
             }
         )  # fmt: skip

@@ -156,6 +156,11 @@ def test_instruments_are_listed_for_programs(run, tiny_keys, tiny_nnss, monkeypa
     assert {"piano", "tiny-keys", "tiny-nnss"} <= set(by_name)
     assert by_name["tiny-keys"]["title"] == "Tiny Keys" and by_name["tiny-keys"]["keys"] == [107, 108]
     assert [knob["name"] for knob in by_name["tiny-nnss"]["knobs"]] == ["soft"]
+    assert by_name["morph"]["presets"][:2] == ["grand piano", "electric piano"] and by_name["piano"]["presets"] == []
+    cost = by_name["tiny-keys"]["cost"]
+    assert set(cost) == {"macs_per_frame", "macs_per_voice_second", "parameters"}
+    assert all(isinstance(number, int) and number > 0 for number in cost.values())
+    assert by_name["drums"]["cost"] == {}
 
 
 def test_instruments_are_listed_for_people(run, tiny_keys, monkeypatch):

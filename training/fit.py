@@ -68,6 +68,14 @@ class InParts(Protocol):
         """Losses of the parts of one batch, whose mean is the batch's; the random numbers are drawn before."""
 
 
+@runtime_checkable
+class Finishing(Protocol):
+    """A task with something to do when all steps are made."""
+
+    def finish(self, rng: np.random.Generator, report: Callable[[str], None]) -> None:
+        """Change the model for the last time."""
+
+
 @dataclass(frozen=True)
 class FitConfig:
     """How long and how fast. Exactly one of `steps` and `minutes` sets the length; resumed time counts.
@@ -255,6 +263,8 @@ def _run(
             _validate(task, progress, report)
             validated = time.monotonic()
     _note_loss(progress)
+    if isinstance(task, Finishing):
+        task.finish(rng, report)
     _validate(task, progress, report)
 
 

@@ -49,13 +49,5 @@ def turns(values: Tensor) -> Tensor:
     return torch.view_as_real(products) / torch.sqrt(magnitude[:, 1:] * magnitude[:, :-1])[..., None]
 
 
-def deviation_loss(log_deviation: Tensor, squared_error: Tensor) -> Tensor:
-    """Negative log likelihood of errors under complex Gaussians, less a constant.
-
-    Its least is where the deviation is the root mean square of the errors. Both of the same shape.
-    """
-    return (2 * log_deviation + squared_error * torch.exp(-2 * log_deviation)).mean()
-
-
 def _magnitude(value: Tensor) -> Tensor:
     return torch.sqrt(value.pow(2).sum(-1) + _FLOOR)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 FULL_VELOCITY = 127.0
-LOG_NOISE = (-8.0, 3.0)  # relative to the reference, to either side of what any teacher has
+LOG_NOISE = (-7.0, 2.0)  # relative to what it is measured by, to either side of what any teacher has
 
 
 def compress(values: Tensor, power: float, tiny: float = 1e-9) -> Tensor:
@@ -70,9 +70,20 @@ class PartialHead:
         return torch.view_as_complex(torch.unflatten(envelopes, -1, [self.channels, self.carriers, 2]).contiguous())
 
     def log_noise(self, raw: Tensor) -> Tensor:
-        """Logarithms of noise levels (..., channels, noise), relative to their reference."""
+        """Logarithms of noise levels (..., channels, noise), relative to `noise_base`."""
         bands = raw[..., raw.size(-1) - self.channels * self.noise :]
         return torch.unflatten(bands, -1, [self.channels, self.noise]).clamp(*LOG_NOISE)
+
+    def noise_base(self, envelopes: Tensor, reference: Tensor, power: Tensor, noise: Tensor) -> Tensor:
+        """Power (..., channels, noise) by which noise is measured: that of the carriers in each band, and, for bands
+        that have none, the band's reference, faded as the whole note has.
+
+        envelopes: (..., channels, carriers). reference: level of the carriers, that broadcasts with them. power: of the
+        envelopes in bands, see `engine.noise.power_in_bands`. noise: reference levels (..., channels, noise).
+        """
+        now = envelopes.abs().pow(2).sum((-2, -1), keepdim=True)
+        whole = reference.abs().pow(2).sum((-2, -1), keepdim=True)
+        return power + noise.pow(2) * (now / (whole + 1e-20))
 
     def gain(self, velocity: float | Tensor) -> float | Tensor:
         """Amplitude factor of a velocity."""

@@ -75,12 +75,16 @@ class SpectralNetwork(nn.Module):
         self, x: Tensor, context: Tensor, chunk: int, states: Sequence[State] | None = None
     ) -> tuple[Tensor, list[State]]:
         """As live playing computes it, many windows at once; see `LookaheadRecurrent.segment`."""
-        joined = self._front(torch.cat([x, context], 1))
-        frames = x.shape[1]
-        body, states = self.body.segment(
-            joined[:, :frames], joined[:, frames:], chunk, states or self.body.zero_states(len(x))
-        )
+        body, states = self.hidden_segment(x, context, chunk, states)
         return self.out(body), states
+
+    def hidden_segment(
+        self, x: Tensor, context: Tensor, chunk: int, states: Sequence[State] | None = None
+    ) -> tuple[Tensor, list[State]]:
+        """What `segment` hands to the last layer, (batch, frames, 2 width), and the states after it."""
+        joined, frames = self._front(torch.cat([x, context], 1)), x.shape[1]
+        before = states or self.body.zero_states(len(x))
+        return self.body.segment(joined[:, :frames], joined[:, frames:], chunk, before)
 
     def window(self, x: Tensor, commit: int, states: Sequence[State]) -> tuple[Tensor, list[State]]:
         """One window of live playing; see `LookaheadRecurrent.window`."""

@@ -25,7 +25,7 @@ from engine.motion import Motion
 from engine.networks.heads import BinHead, PartialHead
 from engine.networks.playing import PlayingNetwork
 from engine.networks.spectral import SpectralNetwork
-from engine.noise import band_of_bin, noise_frames, noise_rows
+from engine.noise import band_of_bin, carrier_bands, carrier_factor, noise_frames, noise_rows, power_in_bands
 from engine.partials import CarrierTable, PartialSynthesis
 from engine.sounding import BandedLobes, Tone, sounds
 from engine.spectral import Samples
@@ -237,12 +237,15 @@ class PartialKeys:
     def decode(self, raw: Raw) -> Content:
         """Envelopes and after them levels of noise, complex (frames, channels, carriers + bands), at the note's own
         velocity."""
-        gain = self._gain(raw.note, raw.latent)
+        gain, key = self._gain(raw.note, raw.latent), round(raw.note.key)
         with torch.inference_mode():
-            reference, noise = self._references(round(raw.note.key), raw.latent)
+            reference, noise = self._references(key, raw.latent)
             values = self.head.envelopes(raw.output, reference * gain)
             if self.head.noise:
-                levels = self.head.log_noise(raw.output).exp() * (noise * gain)
+                bands = carrier_bands(self._carriers(key, raw.latent)[0], self.head.noise, self.synthesis)
+                power = power_in_bands(values.abs().pow(2), bands, carrier_factor(self.head.noise, self.synthesis))
+                base = self.head.noise_base(values, reference * gain, power, noise * gain)
+                levels = self.head.log_noise(raw.output).exp() * base.sqrt()
                 values = torch.cat([values, torch.complex(levels, torch.zeros_like(levels))], -1)
         return raw.between(values.numpy())
 

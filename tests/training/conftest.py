@@ -17,7 +17,7 @@ from training.teacher import Teacher
 
 CPU = torch.device("cpu")
 RATE = 44_100
-SMALL = NotesConfig(first_key=60, last_key=61, carriers=24, longest_seconds=1.0, release_seconds=0.3)
+SMALL = NotesConfig(first_key=60, last_key=61, carriers=24, noise=8, longest_seconds=1.0, release_seconds=0.3)
 
 
 def decaying(hz, seconds=1.0, partials=6):
@@ -107,7 +107,7 @@ def fitted(task, folder, steps, name):
 def tiny_keys(small_notes, tmp_path_factory):
     data, exponent = small_notes
     torch.manual_seed(0)
-    task = KeysTask(KeysConfig(notes=SMALL, front=24, hidden=24, batch=8), data, exponent, CPU)
+    task = KeysTask(KeysConfig(notes=SMALL, front=24, hidden=12, batch=8, crop=64, noise_bands=8), data, exponent, CPU)
     return fitted(task, tmp_path_factory.mktemp("keys"), 150, "tiny-keys")
 
 

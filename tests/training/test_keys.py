@@ -18,9 +18,8 @@ from training.teacher import BLOCK
 def make_task(small_notes, **sizes):
     data, exponent = small_notes
     torch.manual_seed(0)
-    return KeysTask(
-        KeysConfig(**({"notes": SMALL, "front": 16, "hidden": 16, "batch": 8} | sizes)), data, exponent, CPU
-    )
+    small = {"notes": SMALL, "front": 16, "hidden": 8, "batch": 8, "crop": 64, "noise_bands": 8}
+    return KeysTask(KeysConfig(**(small | sizes)), data, exponent, CPU)
 
 
 def left_right(mid_and_side):
@@ -35,7 +34,10 @@ def test_the_loss_falls_and_held_out_notes_sound_more_like_the_teacher(tiny_keys
     assert figures["convergence"] < 0.7 * tiny_keys.before["convergence"]
 
 
-@pytest.mark.parametrize("sizes", [{"cell": "gru"}, {"layers": 1}, {"layers": 3}, {"context": 4}])
+OTHERS = [{"cell": "gru"}, {"cell": "lstm"}, {"cell": "complex_gru"}, {"layers": 1}, {"layers": 3}, {"context": 4}]
+
+
+@pytest.mark.parametrize("sizes", OTHERS)
 def test_other_networks_learn_too(small_notes, sizes):
     losses = steps(make_task(small_notes, **sizes), 30)
     assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
@@ -137,5 +139,5 @@ def test_the_instrument_plays_the_teachers_pitch(tiny_keys, teacher):
 
 def test_what_it_was_fitted_with_can_be_written_down(tiny_keys):
     config = tiny_keys.task.config.to_json()
-    assert config["hidden"] == 24 and config["notes"]["first_key"] == 60
+    assert config["hidden"] == 12 and config["notes"]["first_key"] == 60
     assert tiny_keys.instrument.metadata["training"]["config"] == config

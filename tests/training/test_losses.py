@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.losses import complex_and_magnitude, deviation_loss, magnitude_and_turn, turns
+from training.losses import complex_and_magnitude, magnitude_and_turn, turns
 
 
 def pair(*shape, seed=0):
@@ -85,11 +85,3 @@ def test_the_gradient_of_turns_is_finite_in_silence():
     output = torch.zeros(1, 5, 3, 2, requires_grad=True)
     magnitude_and_turn(output, envelopes(5, 3)).backward()
     assert bool(output.grad.isfinite().all())
-
-
-def test_the_best_deviation_is_the_errors_root_mean_square():
-    errors = torch.from_numpy(np.random.default_rng(0).exponential(0.09, 4000))
-    log_deviation = torch.linspace(-3, 1, 401, dtype=torch.float64)
-    losses = torch.stack([deviation_loss(x.expand(len(errors)), errors) for x in log_deviation])
-    best = float(log_deviation[losses.argmin()].exp())
-    assert best == pytest.approx(float(errors.mean().sqrt()), rel=0.02)

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from engine.errors import InstrumentError, MusicNNError
+from engine.grid import interpolation
 from engine.instrument import load_instrument, prove, save_instrument
 from engine.knobs import LATENT
 from engine.midi.events import note_on
 from engine.midi.files import Score
-from engine.networks.heads import expand
+from engine.motion import NUMBERS
+from engine.networks.heads import compress, expand
 from engine.units import cents_between, key_to_hz
 from tests.training.conftest import CPU, steps
 from training.analysis import EnvelopeFit, Tuning
@@ -19,15 +21,18 @@ from training.evaluate import render_start
 from training.evaluate_space import TOUR_KEYS, evaluate_axes, evaluate_points, evaluate_timbres, tour
 from training.fit import FitError, choose_precision, fits_in_bfloat16
 from training.metrics import pitch_cents
-from training.notes import POWER
+from training.notes import GRID, POWER, RISE
 from training.recipes.morph import SPREAD, MorphConfig, MorphTask, first_points
 from training.teacher import BLOCK, Teacher
 from training.timbres import BORDERS, TimbresConfig, fill_silent, lay_slots, make_timbres, plan
 
 TIMBRES = TimbresConfig(
-    programs={"piano": 0, "flute": 73}, first_key=60, last_key=72, step=12, partials=12, body=4, longest_seconds=1.0,
-    release_seconds=0.3,
+    programs={"piano": 0, "flute": 73}, first_key=60, last_key=72, step=12, partials=12, halves=2, body=4, noise=8,
+    longest_seconds=1.0, release_seconds=0.3,
 )  # fmt: skip
+
+
+SIZES = {"front": 16, "hidden": 8, "batch": 8, "dims": 3, "crop": 64, "noise_bands": 8}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +42,7 @@ def timbre_keys(cache):
 
 def make_task(timbre_keys):
     torch.manual_seed(0)
-    return MorphTask(MorphConfig(timbres=TIMBRES, front=16, hidden=16, batch=8, dims=3), timbre_keys, CPU)
+    return MorphTask(MorphConfig(timbres=TIMBRES, **SIZES), timbre_keys, CPU)
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +68,17 @@ def instrument(learned, tmp_path_factory):
 def test_the_common_layout_keeps_body_carriers_apart(key):
     config = TimbresConfig()
     hz = lay_slots(config, Tuning(key_to_hz(key), 0.0), key)
-    body = hz[config.partials :]
-    assert len(hz) == config.partials + config.body == len(config.harmonic)
+    body, halves = hz[-config.body :], hz[config.partials : -config.body]
+    assert len(hz) == config.carriers == len(config.harmonic)
+    assert np.allclose(halves / key_to_hz(key), np.arange(config.halves) + 0.5)
     assert np.diff(body).min() >= 7.9
     partials = hz[: config.partials]
     assert np.count_nonzero(partials) == min(config.partials, int(15_999 / key_to_hz(key)))
-    assert list(config.harmonic) == [*range(1, config.partials + 1), *[0] * config.body]
+    assert list(config.harmonic) == [
+        *range(1, config.partials + 1),
+        *(np.arange(config.halves) + 0.5),
+        *[0] * config.body,
+    ]
 
 
 def test_a_plan_is_that_of_the_program_and_the_key():
@@ -82,10 +92,11 @@ def test_a_plan_is_that_of_the_program_and_the_key():
 def test_every_anchor_of_every_timbre_is_made(timbre_keys):
     assert [(row.timbre, row.key) for row in timbre_keys] == [(0, 60), (0, 72), (1, 60), (1, 72)]
     for row in timbre_keys:
-        assert row.hz.shape == (16,) and row.reference.shape == (2, 16)
+        assert row.hz.shape == (18,) and row.reference.shape == (2, 18)
+        assert row.motion.shape == (NUMBERS,)
         for k in range(1, 6):
             assert abs(cents_between(row.hz[k - 1], k * key_to_hz(row.key))) < 35
-        assert row.null_db > 8  # 16 carriers
+        assert row.null_db > 8  # 18 carriers
 
 
 def test_another_choice_of_timbres_shares_the_cache(timbre_keys, cache):
@@ -213,7 +224,7 @@ def test_half_precision_gives_almost_the_same_loss(timbre_keys):
     losses = []
     for precision in ("float32", "bfloat16"):
         torch.manual_seed(0)
-        config = MorphConfig(timbres=TIMBRES, front=16, hidden=16, batch=8, dims=3, precision=precision)
+        config = MorphConfig(timbres=TIMBRES, **SIZES, precision=precision)
         losses.append(float(MorphTask(config, timbre_keys, CPU).loss(np.random.default_rng(0)).detach()))
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=0.01)
@@ -247,8 +258,11 @@ def test_spectra_in_fitting_are_those_of_the_sound(timbre_keys):
     task, row = make_task(timbre_keys), 2
     note, synthesis = timbre_keys[row].notes[0], TIMBRES.synthesis
     frames = 60
-    target = note.target[:frames, 0].float()
-    spectra = task._spectra([target[None]], [row], [0])[0][0]
+    values = expand(torch.view_as_complex(note.target[:frames].float()), POWER)
+    lines = torch.from_numpy(interpolation(GRID.after(0, frames), 0, frames - 1)).to(values.dtype)
+    dense = torch.einsum("fk,kcp->fcp", lines, values)
+    target = torch.view_as_real(compress(dense[:, 0], POWER))
+    spectra = task._spectra([target[None]], [row], np.arange(frames)[None])[0][0]
     stretches = torch.fft.irfft(spectra, n=synthesis.length).numpy()
     sound = np.zeros(frames * synthesis.hop + synthesis.length, np.float32)
     for index, stretch in enumerate(stretches):
@@ -256,9 +270,8 @@ def test_spectra_in_fitting_are_those_of_the_sound(timbre_keys):
         sound[start : start + synthesis.length] += stretch
     samples = (frames - 4) * synthesis.hop
     fit = EnvelopeFit(synthesis, timbre_keys[row].hz, TIMBRES.harmonic)
-    envelopes = expand(torch.view_as_complex(note.target[:frames].float()), POWER).permute(1, 0, 2)
-    wanted = np.asarray(fit.synthesise(envelopes, samples))[0]
-    error = sound[synthesis.length : synthesis.length + samples] - wanted
+    wanted = np.asarray(fit.synthesise(dense.permute(1, 0, 2), samples))[0]
+    error = (sound[synthesis.length : synthesis.length + samples] - wanted)[RISE:]
     assert 10 * np.log10(np.sum(error**2) / np.sum(wanted**2)) < -60
 
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from engine.grid import interpolation
 from tests.training.conftest import RATE, SMALL
 from training.analysis import EnvelopeFit
 from training.metrics import null_snr_db
-from training.notes import BORDERS, POWER, _cached, make_notes, mid_side, plan_key, trim, velocity_exponent
+from training.notes import BORDERS, GRID, POWER, _cached, make_notes, mid_side, plan_key, trim, velocity_exponent
 from training.teacher import BLOCK, SOUNDFONT_VARIABLE, Teacher, TeacherError
 
 
@@ -53,7 +54,9 @@ def test_a_plan_is_the_same_every_time_and_another_for_every_key_and_seed():
     assert plans[0] != plans[1] and plans[0] != plans[2]
 
 
-@pytest.mark.parametrize("change", [{"program": 1}, {"seed": 1}, {"carriers": 25}, {"longest_seconds": 1.5}])
+@pytest.mark.parametrize(
+    "change", [{"program": 1}, {"seed": 1}, {"carriers": 25}, {"noise": 9}, {"longest_seconds": 1.5}]
+)
 def test_other_settings_have_a_cache_of_their_own(change):
     assert replace(SMALL, **change).digest() != SMALL.digest()
 
@@ -68,6 +71,7 @@ def test_every_key_is_made_with_every_note_of_its_plan(small_notes):
             assert note.target.shape[1:] == (2, SMALL.carriers, 2)
             assert note.border == note.release // SMALL.hop
             assert bool(note.target.isfinite().all())
+            assert note.noise.shape == (len(note.target), 2, SMALL.noise) and bool((note.noise >= 0).all())
 
 
 def test_the_velocity_exponent_tells_how_loud_the_teacher_is(small_notes, teacher):
@@ -82,7 +86,10 @@ def test_the_targets_are_the_teachers_sound(small_notes, teacher):
     data, exponent = small_notes
     key, note = data[0], data[0].notes[4]
     compressed = torch.view_as_complex(note.target.float())
-    envelopes = (compressed * compressed.abs().clamp(min=1e-9) ** (1 / POWER - 1)).permute(1, 0, 2)
+    values = compressed * compressed.abs().clamp(min=1e-9) ** (1 / POWER - 1)
+    knots = GRID.until(4 * len(values), note.border)[: len(values)]
+    lines = torch.from_numpy(interpolation(knots, 0, int(knots[-1]))).to(values.dtype)
+    envelopes = torch.einsum("fk,kcp->cfp", lines, values)
     wanted = mid_side(teacher.notes([(0, note.release, key.key, note.velocity)], note.release + 10_000))
     sound = EnvelopeFit(SMALL.synthesis, key.hz, key.harmonic).synthesise(envelopes, wanted.shape[1]).numpy()
     sound *= (note.velocity / 127) ** exponent

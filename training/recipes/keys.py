@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from engine.codec import Note, ScoreCodec
 from engine.instrument import Instrument
@@ -21,13 +19,13 @@ from engine.partials import CarrierTable
 from engine.spectral import Stft
 from engine.voices.models import PartialKeys
 from training.analysis import EnvelopeFit
+from training.loudness import even_voicing, key_levels
 from training.metrics import log_mel_l1_db, null_snr_db, spectral_convergence
 from training.notes import BORDERS, GRID, POWER, RISE, KeyData, NotesConfig, mid_side
 from training.recipes.live import HeldOut, LiveConfig, LiveTask, example, finished
 from training.teacher import BLOCK, Teacher
 
 VALIDATION_NOTES = 16
-VOICING_DEGREE, MOST_VOICED = 4, 12.0  # of the line through the keys' levels; decibels
 GAIN_DB = 6.0  # FluidSynth plays at a level that leaves room for an orchestra
 
 
@@ -87,10 +85,11 @@ class KeysTask(LiveTask):
 
     def instrument(self, name: str, title: str, metadata: Mapping[str, object]) -> Instrument:
         """The instrument as it is fitted so far."""
-        notes_keys, levels = [key.key for key in self._data], np.stack([np.abs(key.reference[0]) for key in self._data])
+        carriers = self.carriers.hz, np.stack([key.reference for key in self._data])
+        voicing = even_voicing(self.config.notes.keys, key_levels(*carriers))
         model = PartialKeys(
             self.codec, finished(self.network), self.head, self.carriers, self.reference.cpu(),
-            self.noise_reference.cpu() if self.head.noise else None, even_voicing(notes_keys, levels), GRID, RISE,
+            self.noise_reference.cpu() if self.head.noise else None, voicing, GRID, RISE,
         )  # fmt: skip
         keys, rate = self.config.notes.keys, self.config.notes.sample_rate
         return Instrument(name, "keys", title, rate, GAIN_DB, keys, model.knobs, model, metadata)
@@ -110,17 +109,3 @@ class KeysTask(LiveTask):
                 sound = teacher.notes([(0, release, key, velocity)], release + notes.sample_rate)
                 held_out.append(HeldOut(int(row), Note(key, velocity, release), mid_side(sound)))
         return held_out
-
-
-def even_voicing(of_keys: Sequence[int], amplitudes: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Decibels (keys,) that make each key's long note as loud as a smooth line through all keys.
-
-    amplitudes: of every carrier, (keys, carriers). A sampler's recordings differ in loudness from key to key; its
-    instrument did not.
-    """
-    levels = 20 * np.log10(np.linalg.norm(amplitudes, axis=1) + 1e-12)
-    keys = np.array(of_keys, np.float64)
-    degree = min(VOICING_DEGREE, len(keys) - 1)
-    place = (keys - keys.mean()) / max(np.ptp(keys) / 2, 1)
-    even = np.polynomial.Polynomial.fit(place, levels, degree)(place)
-    return np.asarray(np.clip(even - levels, -MOST_VOICED, MOST_VOICED))

@@ -18,19 +18,22 @@ from torch import Tensor
 
 from engine.codec import Note, ScoreCodec
 from engine.grid import Grid, interpolation
-from engine.networks.heads import PartialHead, compress, expand
+from engine.networks.heads import LOG_NOISE, PartialHead, compress, expand
 from engine.networks.spectral import NetworkConfig, SpectralNetwork
-from engine.noise import band_of_bin, band_sizes
+from engine.noise import carrier_bands, carrier_factor, power_in_bands
+from engine.partials import PartialSynthesis
 from training.analysis import EnvelopeFit
-from training.losses import complex_and_magnitude, deviation_loss
+from training.losses import complex_and_magnitude
 from training.notes import GRID, NOISE_POWER, POWER, TaughtNote
 
 CHUNKS, CHUNK_WEIGHTS = (8, 16, 32), (0.25, 0.5, 0.25)
 PRECISIONS = ("float32", "bfloat16")
 PARTS = 2
 """Of a batch, each computed by a thread of its own; always as many, so that a seed gives the same network anywhere."""
-NOISE_WEIGHT = 2e-3  # the noise only follows the envelopes: it must not move them
-LEAST_NOISE = 1e-6  # power, of the reference's
+NOISE_STEPS, NOISE_RATE, FIRST_NOISE = 300, 0.01, -4.0
+"""Steps in which the noise is fitted, how fast, and the logarithm of its level before."""
+NOISE_EMPHASIS = 0.2  # power of the level with which it counts how well noise is fitted: 60 dB softer, a sixteenth
+LEAST_NOISE = 1e-6  # power, of what noise is measured by
 AUDIBLE_SHARE = 0.15
 """Of a band's power, from which on what the network misses is played as noise: less of it would only spoil a tone."""
 SHARE_KNOTS = 9  # over which that share is averaged
@@ -117,9 +120,11 @@ class LiveTask:
         self._borders = tuple(border_knot(border) for border in borders)
         self._by_border = {b: [e for e in examples if e.border == b] for b in self._borders}
         self._later = [e for e in examples if e.border >= max(self._borders)]
-        self._long = [e for e in examples if e.border >= config.crop + config.context]
+        longest = max(e.border for e in examples)
+        self._long = [e for e in examples if e.border >= min(config.crop + config.context, longest)]
         if head.noise:
-            self._bands = Bands(head.noise, codec, hz, self.device)
+            synthesis = PartialSynthesis(codec.stft.length, codec.stft.hop, codec.sample_rate)
+            self._bands = Bands(head.noise, synthesis, hz, self.device)
             self.noise_reference = self._noise_reference()
 
     def condition(self, inputs: Tensor, rows: Tensor) -> Tensor:
@@ -149,44 +154,85 @@ class LiveTask:
         ]
 
     def _loss_of(self, crops: Sequence[Crop], border: int, chunk: int, step: int) -> Tensor:
-        tensors = [self._tensors(crop, border) for crop in crops]
-        inputs, context, target, noise = (self._stack([one[index] for one in tensors]) for index in range(4))
-        rows = torch.tensor([crop.example.row for crop in crops], device=self.device)
-        inputs, context = self.condition(inputs, rows), self.condition(context, rows)
+        inputs, context, target, _, rows = self._batch(crops, border)
         knots = self._live.crop
         # Only the network, by far the most of the work, may run in half the precision.
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             first, states = self.network.segment(inputs[:, :border], context, chunk)
             second, _ = self.network.segment(inputs[:, border:knots], inputs[:, knots:], chunk, states)
-        raw, unit = torch.cat([first, second], 1).float(), self._unit[rows][:, None]
-        output = torch.view_as_real(self.head.relative(raw) * unit)
-        wanted = target.reshape(*target.shape[:2], self.head.channels, self.head.carriers, 2) / self._scale
-        loss = self.distance(output, wanted, crops, step)
-        if self.head.noise:
-            power = self._missed(output.detach(), wanted, noise, rows) / self.noise_reference[rows][:, None].pow(2)
-            loss = loss + NOISE_WEIGHT * deviation_loss(self.head.log_noise(raw), power + LEAST_NOISE)
-        return loss
+        output = self._written(torch.cat([first, second], 1).float(), rows)
+        return self.distance(torch.view_as_real(output), target, crops, step)
 
-    def _missed(self, output: Tensor, wanted: Tensor, noise: Tensor, rows: Tensor) -> Tensor:
-        """Power (batch, knots, channels, bands) of what is to be played as noise: what the analysis leaves and what the
-        network misses, in bands of which it is more than AUDIBLE_SHARE or so."""
-        numbers = (torch.view_as_complex(one.contiguous()) * self._scale for one in (output, wanted))
-        ours, theirs = (expand(one, POWER) for one in numbers)
+    def _batch(self, crops: Sequence[Crop], border: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Inputs, what is expected at the border, targets (batch, knots, channels, carriers, 2), noise, rows."""
+        tensors = [self._tensors(crop, border) for crop in crops]
+        inputs, context, target, noise = (self._stack([one[index] for one in tensors]) for index in range(4))
+        rows = torch.tensor([crop.example.row for crop in crops], device=self.device)
+        wanted = target.reshape(*target.shape[:2], self.head.channels, self.head.carriers, 2) / self._scale
+        return self.condition(inputs, rows), self.condition(context, rows), wanted, noise, rows
+
+    def _written(self, raw: Tensor, rows: Tensor) -> Tensor:
+        """Network output as envelopes (batch, knots, channels, carriers), compressed, in units of the targets."""
+        return self.head.relative(raw) * self._unit[rows][:, None]
+
+    def finish(self, rng: np.random.Generator, report: Callable[[str], None]) -> None:
+        """Fit the noise, last of all and with all else as it is: it is what the finished network misses."""
+        if not self.head.noise:
+            return
+        out, count = self.network.out, self.head.channels * self.head.noise
+        weight = out.weight.detach()[-count:].clone().zero_().requires_grad_()
+        bias = torch.full_like(out.bias.detach()[-count:], FIRST_NOISE).requires_grad_()
+        optimiser, losses = torch.optim.Adam([weight, bias], NOISE_RATE), list[float]()
+        for step in range(NOISE_STEPS):
+            for group in optimiser.param_groups:
+                group["lr"] = NOISE_RATE * max(0.02, 1 - step / NOISE_STEPS)
+            chunk, border = int(rng.choice(CHUNKS, p=CHUNK_WEIGHTS)), int(rng.choice(self._borders))
+            crops = [self._crop(rng, border) for _ in range(self._live.batch)]
+            with torch.no_grad():
+                hidden, wanted, share = self._noise_batch(crops, border, chunk)
+            said = torch.unflatten(torch.nn.functional.linear(hidden, weight, bias), -1, (self.head.channels, -1))
+            error = torch.nn.functional.smooth_l1_loss(said, wanted, reduction="none")
+            loss = (error * share).sum() / share.sum()
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            losses.append(float(loss.detach()))
+        with torch.no_grad():
+            out.weight[-count:] = weight
+            out.bias[-count:] = bias
+        report(f"noise fitted in {NOISE_STEPS} steps: loss {np.mean(losses[:20]):.3f} to {np.mean(losses[-20:]):.3f}")
+
+    def _noise_batch(self, crops: Sequence[Crop], border: int, chunk: int) -> tuple[Tensor, Tensor, Tensor]:
+        """What the last layer hears (batch, knots, 2 width), the logarithm of the level that noise should have in bands
+        (batch, knots, channels, bands), relative to `PartialHead.noise_base`, and how much that counts."""
+        inputs, context, wanted, noise, rows = self._batch(crops, border)
+        knots = self._live.crop
+        first, states = self.network.hidden_segment(inputs[:, :border], context, chunk)
+        second, _ = self.network.hidden_segment(inputs[:, border:knots], inputs[:, knots:], chunk, states)
+        hidden = torch.cat([first, second], 1)
+        ours = expand(self._written(self.network.out(hidden), rows) * self._scale, POWER)
+        theirs = expand(torch.view_as_complex(wanted.contiguous()) * self._scale, POWER)
         left = noise.pow(1 / NOISE_POWER)
-        missed = self._bands.power((ours - theirs).abs().pow(2), rows) + left
-        whole = self._bands.power(theirs.abs().pow(2), rows) + left
-        share = (_averaged(missed) / (_averaged(whole) + 1e-20)).clamp(max=10.0)
-        return missed * share.pow(2) / (share.pow(2) + AUDIBLE_SHARE**2)
+        missed = _averaged(self._bands.power((ours - theirs).abs().pow(2), rows) + left)
+        whole = _averaged(self._bands.power(theirs.abs().pow(2), rows) + left)
+        share = (missed / (whole + 1e-20)).clamp(max=1.0)
+        audible = missed.minimum(whole) * share.pow(2) / (share.pow(2) + AUDIBLE_SHARE**2)
+        written = self._bands.power(ours.abs().pow(2), rows)
+        reference, levels = self.reference[rows][:, None], self.noise_reference[rows][:, None]
+        base = _averaged(self.head.noise_base(ours, reference, written, levels))
+        loudest = whole.amax((1, 2, 3), keepdim=True) + 1e-20
+        level = 0.5 * torch.log(audible / (base + 1e-9 * loudest) + LEAST_NOISE)
+        return hidden, level.clamp(*LOG_NOISE), (whole / loudest + 1e-9).pow(NOISE_EMPHASIS)
 
     def _noise_reference(self) -> Tensor:
-        """Level of noise (rows, channels, bands) that an output of 0 means: of the long note's residual early on, and
-        not less than 14 dB under its carriers or 50 dB under its loudest band."""
+        """Level of noise (rows, channels, bands) for bands without carriers: of the long note's residual early on, and
+        not less than 50 dB under its loudest band."""
         levels = torch.zeros(len(self.reference), self.head.channels, self.head.noise, device=self.device)
         for example in {e.row: e for e in reversed(self._examples)}.values():
             left = example.noise[:72].float().to(self.device).pow(1 / NOISE_POWER).mean(0)
             carriers = self.reference[example.row].abs().pow(2)[None]
             whole = self._bands.power(carriers, torch.tensor([example.row]))[0]
-            levels[example.row] = (left + 0.04 * whole + 1e-5 * whole.max()).sqrt()
+            levels[example.row] = (left + 1e-5 * whole.max()).sqrt()
         return levels
 
     def heard(self, row: int, note: Note, knots: NDArray[np.int64]) -> Tensor:
@@ -263,19 +309,15 @@ class LiveTask:
 class Bands:
     """Noise bands of the rows' carriers."""
 
-    def __init__(self, bands: int, codec: ScoreCodec, hz: NDArray[np.float64], device: torch.device) -> None:
+    def __init__(self, bands: int, synthesis: PartialSynthesis, hz: NDArray[np.float64], device: torch.device) -> None:
         """hz: (rows, carriers)."""
-        bins, length = codec.stft.bins, codec.stft.length
-        nearest = np.clip(np.round(hz * length / codec.sample_rate).astype(np.int64), 0, bins - 1)
-        self._band = torch.from_numpy(band_of_bin(bands, bins, codec.sample_rate)[nearest]).to(device)
-        # A carrier of amplitude 1 has as much power as noise of this in its band.
-        self._factor = torch.from_numpy(length / (4 * band_sizes(bands, bins, codec.sample_rate))).to(device)
+        self._band = carrier_bands(hz, bands, synthesis).to(device)
+        self._factor = carrier_factor(bands, synthesis).to(device)
 
     def power(self, squared: Tensor, rows: Tensor) -> Tensor:
         """Squared amplitudes (batch, ..., carriers) of rows (batch,) as power in bands (batch, ..., bands)."""
-        total = squared.new_zeros((*squared.shape[:-1], len(self._factor)))
-        band = self._band[rows].reshape(len(rows), *[1] * (squared.ndim - 2), -1).expand(squared.shape)
-        return total.scatter_add_(squared.ndim - 1, band, squared) * self._factor
+        band = self._band[rows].reshape(len(rows), *[1] * (squared.ndim - 2), -1)
+        return power_in_bands(squared, band, self._factor)
 
 
 def _averaged(power: Tensor) -> Tensor:

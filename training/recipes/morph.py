@@ -27,9 +27,9 @@ from engine.voices.morph import MorphKeys
 from training.analysis import EnvelopeFit
 from training.fit import evaluating
 from training.losses import magnitude_and_turn, spectral_magnitudes
+from training.loudness import even_voicing, key_levels, smooth_line
 from training.metrics import log_mel_l1_db, null_snr_db, spectral_convergence
 from training.notes import GRID, POWER, RISE, mid_side
-from training.recipes.keys import even_voicing
 from training.recipes.live import Crop, Example, HeldOut, LiveConfig, LiveTask, example, finished, padded
 from training.teacher import BLOCK, Teacher
 from training.timbres import BORDERS, TimbreKey, TimbresConfig
@@ -210,7 +210,11 @@ class MorphTask(LiveTask):
         motion = np.stack([key.motion for key in self._data]).reshape(*shape, -1)
         names = tuple(timbres.programs)
         level, phase = np.abs(reference).astype(np.float64), np.angle(reference).astype(np.float64)
-        voicing = np.stack([even_voicing(timbres.anchors, level[timbre, :, 0]) for timbre in range(len(names))])
+        levels = np.stack([key_levels(*tables) for tables in zip(hz, reference, strict=True)])
+        # All timbres are as loud as they are on average, key by key: turning a latent knob is no turn at the volume.
+        wanted = np.mean([smooth_line(timbres.anchors, of_timbre) for of_timbre in levels], axis=0)
+        voicing = np.stack([even_voicing(timbres.anchors, of_timbre, wanted) for of_timbre in levels])
+        anchors, measured = np.array(timbres.anchors), (level, phase, exponents, noise, motion, voicing)
         return TimbreSpace(
             names,
             points,
