@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyloudnorm
 from numpy.typing import NDArray
+from pyloudnorm.meter import Meter
 
 from engine.instrument import Instrument
 from engine.midi.events import Event, note_off, note_on
@@ -47,7 +47,7 @@ def phrase(instrument: Instrument) -> Score:
 def loudness(instrument: Instrument, knobs: Mapping[str, float] | None = None) -> float:
     """LUFS of the phrase."""
     sound = render_array(phrase(instrument), instrument, RenderOptions(knobs or {}, limiter=False))
-    return float(pyloudnorm.Meter(instrument.sample_rate).integrated_loudness(sound.astype(np.float64)))
+    return float(Meter(instrument.sample_rate).integrated_loudness(sound.astype(np.float64)))
 
 
 def key_levels(hz: NDArray[np.float64], reference: NDArray[np.complexfloating[Any, Any]]) -> NDArray[np.float64]:

@@ -215,19 +215,7 @@ class MorphTask(LiveTask):
         wanted = np.mean([smooth_line(timbres.anchors, of_timbre) for of_timbre in levels], axis=0)
         voicing = np.stack([even_voicing(timbres.anchors, of_timbre, wanted) for of_timbre in levels])
         anchors, measured = np.array(timbres.anchors), (level, phase, exponents, noise, motion, voicing)
-        return TimbreSpace(
-            names,
-            points,
-            np.array(timbres.anchors),
-            hz,
-            timbres.harmonic,
-            level,
-            phase,
-            exponents,
-            noise,
-            motion,
-            voicing,
-        )
+        return TimbreSpace(names, points, anchors, hz, timbres.harmonic, *measured)
 
     def instrument(self, name: str, title: str, metadata: Mapping[str, object]) -> Instrument:
         """The instrument as it is fitted so far."""
