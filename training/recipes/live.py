@@ -34,7 +34,7 @@ NOISE_STEPS, NOISE_RATE, FIRST_NOISE = 300, 0.01, -4.0
 """Steps in which the noise is fitted, how fast, and the logarithm of its level before."""
 NOISE_EMPHASIS = 0.2  # power of the level with which it counts how well noise is fitted: 60 dB softer, a sixteenth
 LEAST_NOISE = 1e-6  # power, of what noise is measured by
-AUDIBLE_SHARE = 0.15
+AUDIBLE_SHARE = 0.5
 """Of a band's power, from which on what the network misses is played as noise: less of it would only spoil a tone."""
 SHARE_KNOTS = 9  # over which that share is averaged
 FAR = 1200  # frames of silence after a note, for crops that reach beyond its end
