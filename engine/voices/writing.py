@@ -332,7 +332,8 @@ class Writing:
         if window is not None:
             before = int(np.searchsorted(window.knots, border))
             lead, states = window.knots[before // CHUNK * CHUNK : before], window.states[before // CHUNK]
-            if change.heard.release != voice.heard.release and (not len(lead) or lead[-1] < border - 1):
+            newest = int(window.knots[before - 1]) if before else window.first - 1
+            if change.heard.release != voice.heard.release and newest < border - 1:
                 lead = np.append(lead, border - 1)  # what was held ends where it ends
         knots = np.concatenate([lead, self._next(change.heard, border, size - len(lead))])
         last = None if len(lead) else voice.content(border - 1, 1)
