@@ -3,21 +3,25 @@ side."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pyloudnorm.meter import Meter
 
+from engine.description import HIGHEST_GAIN_DB, LOWEST_GAIN_DB
 from engine.instrument import Instrument
 from engine.midi.events import Event, note_off, note_on
 from engine.midi.files import Score
 from engine.render import RenderOptions, render_array
 
-LOUDNESS = -24.0  # LUFS of every instrument's phrase
+LOUDNESS = -27.0  # LUFS of every instrument's phrase
 BEAT = 0.5  # seconds
 VELOCITY = 90
+SILENT = 1e-7
 MELODY, CHORD = (60, 64, 67, 72, 67, 64), (60, 64, 67)
 VOICING_DEGREE, MOST_VOICED = 4, 18.0  # of the line through the keys' levels; decibels
 SHELF_HZ, SHELF_DB, LOW_CUT_HZ = 1500.0, 4.0, 38.0
@@ -45,9 +49,20 @@ def phrase(instrument: Instrument) -> Score:
 
 
 def loudness(instrument: Instrument, knobs: Mapping[str, float] | None = None) -> float:
-    """LUFS of the phrase."""
+    """LUFS of the phrase, minus infinity where it is silent."""
     sound = render_array(phrase(instrument), instrument, RenderOptions(knobs or {}, limiter=False))
+    if not np.abs(sound).max() > SILENT:
+        return -math.inf
     return float(Meter(instrument.sample_rate).integrated_loudness(sound.astype(np.float64)))
+
+
+def matched(instrument: Instrument) -> Instrument:
+    """The instrument with the gain that gives its phrase LOUDNESS; as it is where it is silent."""
+    level = loudness(instrument)
+    if not np.isfinite(level):
+        return instrument
+    gain = float(np.clip(instrument.gain_db + LOUDNESS - level, LOWEST_GAIN_DB, HIGHEST_GAIN_DB))
+    return replace(instrument, gain_db=round(gain, 2))
 
 
 def key_levels(hz: NDArray[np.float64], reference: NDArray[np.complexfloating[Any, Any]]) -> NDArray[np.float64]:

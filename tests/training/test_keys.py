@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from engine.instrument import prove
 from engine.midi.events import note_off, note_on
 from engine.synth import Synth
 from tests.training.conftest import CPU, SMALL, steps
+from training.fit import _gradients
 from training.metrics import null_snr_db, pitch_cents
 from training.notes import mid_side
 from training.recipes.keys import KeysConfig, KeysTask
@@ -141,3 +143,34 @@ def test_what_it_was_fitted_with_can_be_written_down(tiny_keys):
     config = tiny_keys.task.config.to_json()
     assert config["hidden"] == 12 and config["notes"]["first_key"] == 60
     assert tiny_keys.instrument.metadata["training"]["config"] == config
+
+
+def test_a_batch_in_two_threads_is_the_same_batch(small_notes):
+    whole, halves = make_task(small_notes), make_task(small_notes)
+    loss = whole.loss(np.random.default_rng(3))
+    loss.backward()
+    told = _gradients(halves, np.random.default_rng(3), 0)
+    assert float(told) == pytest.approx(float(loss.detach()), rel=1e-5)
+    for a, b in zip(whole.model.parameters(), halves.model.parameters(), strict=True):
+        assert torch.allclose(a.grad, b.grad, atol=1e-5)
+
+
+def test_the_noise_is_fitted_last_and_leaves_the_envelopes_alone(tiny_keys):
+    task = tiny_keys.task
+    count = 2 * SMALL.noise
+    before, said = task.network.out.weight.detach().clone(), []
+    task.finish(np.random.default_rng(0), said.append)
+    after = task.network.out.weight.detach()
+    assert torch.equal(before[:-count], after[:-count])
+    assert not torch.equal(before[-count:], after[-count:])
+    first, last = (float(number) for number in re.findall(r"\d+\.\d+", said[0]))
+    assert last < 0.9 * first
+    with torch.no_grad():
+        raw, _ = task.written(0, Note(60, 90, 30_000), 100)
+        levels = task.head.log_noise(raw)
+    assert float(levels.max()) < 1.5  # never far over the carriers
+
+
+def test_a_batch_that_cannot_be_divided_is_refused():
+    with pytest.raises(ValueError, match="parts"):
+        KeysConfig(batch=7)
