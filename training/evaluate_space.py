@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +15,9 @@ from engine.instrument import Instrument
 from engine.knobs import LATENT
 from engine.midi.events import note_off, note_on
 from engine.midi.files import Score
+from engine.units import key_to_hz
 from training.evaluate import KeyFigures, key_figures, play_both, render_start
-from training.metrics import log_mel_l1_db, pitch_cents
+from training.metrics import level_above_db, log_mel_l1_db, onset_step_db, pitch_cents, vibrato
 from training.teacher import BLOCK, Teacher
 
 SEED = 20_261
@@ -26,6 +28,8 @@ IN_TUNE_CENTS = 5.0
 PITCHED_SECONDS = 0.5  # shorter notes do not say their pitch to a few cents
 CLIPPED, SILENT = 1.0, 1e-3
 UNHEARD = 1e-6
+HELD_KEYS, HELD_SECONDS, HIGH_HZ = (55, 62, 69, 76), 2.5, 7000.0
+LEAST_DEPTH = 3.0  # cents; less is no vibrato
 TOUR_KEYS, TOUR_SECONDS = (48, 60, 72), 0.5
 CLICK_DB = -30.0  # a step of the envelope's second difference, against the note's peak
 
@@ -59,11 +63,45 @@ def evaluate_timbres(instrument: Instrument, count: int, knobs: Mapping[str, flo
             figure: float(np.mean([getattr(row, figure) for row in figures]))
             for figure in ("logmel_l1_db", "convergence", "null_snr_db")
         }
+        rows[name] |= _held(instrument, program, settings)
         rows[name]["worst_cents"] = max(
             (math.inf if math.isnan(row.pitch_cents) else abs(row.pitch_cents) for row in long), default=math.nan
         )
-    mean = {figure: float(np.mean([row[figure] for row in rows.values()])) for figure in next(iter(rows.values()))}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a figure that no timbre has
+        mean = {
+            figure: float(np.nanmean([row[figure] for row in rows.values()])) for figure in next(iter(rows.values()))
+        }
     return {"timbres": rows, "mean": mean}
+
+
+def _held(instrument: Instrument, program: int, settings: Mapping[str, float]) -> dict[str, float]:
+    """Of some long notes of a timbre: vibrato beside the teacher's (depth and rate as ratios, not numbers where the
+    teacher has none), level above HIGH_HZ, and the worst onset step."""
+    release = round(HELD_SECONDS * instrument.sample_rate / BLOCK) * BLOCK
+    depths, rates, highs, steps = list[float](), list[float](), list[float](), list[float]()
+    with Teacher(program, sample_rate=instrument.sample_rate) as teacher:
+        for key in HELD_KEYS:
+            pair = play_both(instrument, teacher, key, 90, release, settings)
+            sound, wanted = (_levelled(part[:release].mean(axis=1)) for part in pair)
+            if not np.abs(pair[1]).max() > UNHEARD:
+                continue
+            steps.append(onset_step_db(sound))
+            highs.append(level_above_db(sound, wanted, HIGH_HZ))
+            late = slice(instrument.sample_rate // 2, None)
+            (depth, rate), (true_depth, true_rate) = (vibrato(x[late], key_to_hz(key)) for x in (sound, wanted))
+            if true_depth > LEAST_DEPTH:
+                depths.append(depth / true_depth)
+                rates.append(rate / true_rate)
+
+    def mean(values: list[float]) -> float:
+        known = [value for value in values if not math.isnan(value)]
+        return float(np.mean(known)) if known else math.nan
+
+    return {
+        "vibrato_depth": mean(depths), "vibrato_rate": mean(rates), "above_7k_db": mean(highs),
+        "onset_step_db": max(steps, default=math.nan),
+    }  # fmt: skip
 
 
 def evaluate_axes(instrument: Instrument) -> dict[str, float]:

@@ -19,6 +19,7 @@ BANDS = ((20, 500), (500, 2000), (2000, 4000), (4000, 6000), (6000, 10_000), (10
 MSS_LENGTHS = (2048, 1024, 512, 256, 128, 64)
 MAX_LAG = 4410
 LOWEST_PITCH = 15.0  # Hz
+VIBRATO_STEP, VIBRATO_HZ = 128, (3.0, 9.0)  # samples between two looks at the pitch; rates that are a vibrato
 SAME_WAVEFORM = 0.5  # correlation from which on two waveforms are taken for the same
 _TINY = 1e-20
 
@@ -156,6 +157,48 @@ def onset_sample(sound: Mono, share: float = 0.02) -> int:
     """The first sample that reaches a share of the peak of the first tenth of a second."""
     start = np.abs(sound[: SAMPLE_RATE // 10])
     return int(np.argmax(start >= share * start.max()))
+
+
+def onset_step_db(sound: Mono) -> float:
+    """The largest step of a note's first four samples against its peak: what is heard of it as a click."""
+    steps = np.abs(np.diff(np.concatenate([[0.0], sound[:4]])))
+    return float(20 * np.log10((steps.max() + _TINY) / (np.abs(sound).max() + _TINY)))
+
+
+def level_above_db(sound: Mono, teacher: Mono, hz: float) -> float:
+    """Level difference of all that is higher than a frequency; not a number where the teacher has nothing there."""
+    a, b = (np.abs(np.fft.rfft(x)) ** 2 for x in (sound, teacher))
+    high = np.fft.rfftfreq(len(sound), 1 / SAMPLE_RATE) > hz
+    wanted = b[high].sum()
+    return float(10 * np.log10((a[high].sum() + _TINY) / wanted)) if wanted > 1e-9 * b.sum() else float("nan")
+
+
+def vibrato(sound: Mono, hz: float) -> tuple[float, float]:
+    """Depth in cents (amplitude) and rate in Hz of a held note's vibrato, of a note near a frequency.
+
+    The instantaneous frequencies of up to eight partials, each cut out of the spectrum, weighted by their power; what
+    of it swings 3 to 9 times a second.
+    """
+    spectrum, places = np.fft.fft(sound), np.fft.fftfreq(len(sound), 1 / SAMPLE_RATE)
+    total = weights = np.zeros(len(sound) // VIBRATO_STEP)
+    for k in range(1, 9):
+        near = (places > (k - 0.45) * hz) & (places < (k + 0.45) * hz)
+        if (k + 0.5) * hz > SAMPLE_RATE / 3:
+            break
+        partial = np.fft.ifft(np.where(near, spectrum, 0))
+        turns = partial[1:] * partial[:-1].conj()
+        blocks = turns[: len(total) * VIBRATO_STEP].reshape(-1, VIBRATO_STEP).sum(axis=1)
+        blocks = np.pad(blocks, (0, len(total) - len(blocks)))
+        cents = 1200 * np.log2(np.maximum(np.angle(blocks) * SAMPLE_RATE / (2 * np.pi * k * hz), 0.5))
+        weight = np.abs(blocks) * k**2
+        total, weights = total + weight * np.clip(cents, -300, 300), weights + weight
+    rate = SAMPLE_RATE / VIBRATO_STEP
+    pitch = total / (weights + _TINY)
+    swing = np.fft.rfft((pitch - pitch.mean()) * np.hanning(len(pitch)), 1 << 14)
+    at = np.arange(len(swing)) * rate / (1 << 14)
+    band = (at > VIBRATO_HZ[0]) & (at < VIBRATO_HZ[1])
+    power = 2 * (np.abs(swing[band]) ** 2).sum() / (1 << 14) / (np.hanning(len(pitch)) ** 2).sum()
+    return float(np.sqrt(2 * power)), float(at[band][np.abs(swing[band]).argmax()])
 
 
 def _mono(sound: NDArray[np.float32]) -> Mono:

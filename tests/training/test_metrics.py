@@ -11,12 +11,15 @@ from training.metrics import (
     bands_db,
     compare,
     envelope_lag,
+    level_above_db,
     log_mel_l1_db,
     multi_scale_db,
     null_snr_db,
     onset_sample,
+    onset_step_db,
     pitch_cents,
     spectral_convergence,
+    vibrato,
 )
 
 
@@ -222,3 +225,29 @@ def test_an_offset_is_no_pitch(rng):
     tone_ = tone(440)
     assert abs(pitch_cents(tone_ + np.float32(0.5), tone(440) + np.float32(0.5))) < 0.01
     assert np.isnan(pitch_cents(tone_, np.full(RATE, 0.3, np.float32)))
+
+
+@pytest.mark.parametrize(("depth", "rate"), [(20, 5.5), (8, 4.0), (35, 6.5)])
+def test_a_vibrato_is_measured(depth, rate):
+    seconds = np.arange(2 * RATE) / RATE
+    turns = np.cumsum(440 * 2 ** (depth * np.sin(2 * np.pi * rate * seconds) / 1200)) / RATE
+    sound = sum(np.sin(2 * np.pi * k * turns) / k for k in range(1, 10)).astype(np.float32)
+    measured = vibrato(sound, 440.0)
+    assert measured[0] == pytest.approx(depth, rel=0.1)
+    assert measured[1] == pytest.approx(rate, abs=0.2)
+    assert vibrato(decaying(440.0, 2.0), 440.0)[0] < 1
+
+
+def test_a_step_at_the_onset_is_measured():
+    sound = np.sin(np.arange(2000) / 40).astype(np.float32)
+    assert onset_step_db(sound) == pytest.approx(20 * np.log10(np.sin(1 / 40)), abs=1)
+    assert onset_step_db(np.cos(np.arange(2000) / 40).astype(np.float32)) == pytest.approx(0, abs=0.01)
+
+
+def test_the_level_of_all_that_is_high_is_compared(rng):
+    hiss = noise(rng)
+    low = decaying(300, len(hiss) / RATE)[: len(hiss)]
+    hiss[: len(low)] += low
+    dull = np.fft.irfft(np.fft.rfft(hiss) * np.where(np.fft.rfftfreq(len(hiss), 1 / RATE) > 7000, 0.5, 1))
+    assert level_above_db(dull.astype(np.float32), hiss, 7000) == pytest.approx(-6.02, abs=0.05)
+    assert np.isnan(level_above_db(hiss, np.zeros_like(hiss), 7000))

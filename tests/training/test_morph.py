@@ -157,7 +157,9 @@ def test_timbres_are_measured_beside_their_own_teachers(instrument):
     result = evaluate_timbres(instrument, 3)
     assert set(result["timbres"]) == {"piano", "flute"}
     for row in result["timbres"].values():
-        assert set(row) == {"logmel_l1_db", "convergence", "null_snr_db", "worst_cents"}
+        of_notes = {"logmel_l1_db", "convergence", "null_snr_db", "worst_cents"}
+        assert set(row) == of_notes | {"vibrato_depth", "vibrato_rate", "above_7k_db", "onset_step_db"}
+        assert row["onset_step_db"] < -45
         assert np.isnan(row["worst_cents"]) or row["worst_cents"] < 20
     mean = np.mean([row["logmel_l1_db"] for row in result["timbres"].values()])
     assert result["mean"]["logmel_l1_db"] == pytest.approx(mean)
