@@ -49,7 +49,9 @@ def _recipe(training: Mapping[str, Any]) -> str:
     program = f" --program {program}" if isinstance(program, int) and program >= 0 else ""
     program += " FOLDER" if "data" in training else ""
     program += "".join(f" --{name} {training[name]}" for name in ("model", "preset") if training.get(name) in SAID)
-    precision = training.get("config", {}).get("precision")
+    config = training.get("config", {})
+    program += "".join(f" --{name} {config[name]}" for name in ("hidden", "cell") if {"notes", "timbres"} & set(config))
+    precision = config.get("precision")
     return (
         f"musicnn train {training.get('recipe', '?')}{program} --steps {training.get('steps', '?')} "
         f"--seed {training.get('seed', '?')}" + (f" --precision {precision}" if precision else "")

@@ -329,7 +329,13 @@ def _evaluate_space(
 def _evaluate_beside(
     arguments: argparse.Namespace, instrument: Instrument, knobs: Mapping[str, float]
 ) -> list[dict[str, Any]]:
-    from training.evaluate import evaluate_file, evaluate_keys, evaluate_notes, open_teacher  # noqa: PLC0415
+    from training.evaluate import (  # noqa: PLC0415
+        evaluate_file,
+        evaluate_keys,
+        evaluate_notes,
+        open_teacher,
+        uneven_db,
+    )
 
     results: list[dict[str, Any]] = []
     with open_teacher(instrument) as teacher:
@@ -338,7 +344,11 @@ def _evaluate_beside(
             _show(results[-1], arguments.json)
         if arguments.keys:
             rows = [dataclasses.asdict(row) for row in evaluate_keys(instrument, teacher, instrument.keys)]
-            results.append({"keys": rows, **_worst(rows, ("pitch_cents", "onset_ms", "attack_ms"))})
+            steps = {
+                "worst_onset_step_db": max(row["onset_step_db"] for row in rows),
+                "neighbouring_keys_db": uneven_db(instrument),
+            }
+            results.append({"keys": rows, **_worst(rows, ("pitch_cents", "onset_ms", "attack_ms")), **steps})
             _show({k: v for k, v in results[-1].items() if k != "keys"}, arguments.json)
         if arguments.notes:
             results.append({"notes": arguments.notes, **evaluate_notes(instrument, teacher, arguments.notes, knobs)})

@@ -22,6 +22,7 @@ from training.metrics import (
     envelope_lag,
     log_mel_l1_db,
     null_snr_db,
+    onset_step_db,
     pitch_cents,
     spectral_convergence,
 )
@@ -33,7 +34,8 @@ TAIL = 345 * BLOCK
 
 @dataclass(frozen=True)
 class KeyFigures:
-    """One key, one second: how it differs from the teacher. onset: positive where ours is later."""
+    """One key, one second: how it differs from the teacher. onset: positive where ours is later. onset_step_db: ours
+    alone, see `training.metrics.onset_step_db`."""
 
     key: int
     pitch_cents: float
@@ -42,6 +44,7 @@ class KeyFigures:
     null_snr_db: float
     logmel_l1_db: float
     convergence: float
+    onset_step_db: float
 
 
 def open_teacher(instrument: Instrument) -> Teacher:
@@ -106,6 +109,16 @@ def evaluate_keys(
     return results
 
 
+def uneven_db(instrument: Instrument, velocity: int = 80) -> float:
+    """The largest difference in level between neighbouring keys, as the instrument is played: its voicing as it is."""
+    levels = []
+    for key in instrument.keys:
+        score = Score((note_on(0, key, velocity), note_off(SECOND, key)), SECOND, instrument.sample_rate)
+        sound = render_start(score, instrument, {}, SECOND).astype(np.float64)
+        levels.append(10 * math.log10(float(np.mean(sound**2)) + 1e-20))
+    return float(np.abs(np.diff(levels)).max()) if len(levels) > 1 else 0.0
+
+
 def evaluate_notes(
     instrument: Instrument, teacher: Teacher, count: int, knobs: Mapping[str, float] | None = None, seed: int = 20_260
 ) -> dict[str, float]:
@@ -158,5 +171,5 @@ def key_figures(key: int, sound: NDArray[np.float32], wanted: NDArray[np.float32
     a, b = sound * own_level, wanted * level
     return KeyFigures(
         key, pitch_cents(sound, wanted), 1000 * lag / 44_100, 1000 * (attack_seconds(sound) - attack_seconds(wanted)),
-        null_snr_db(a, b), log_mel_l1_db(a, b), spectral_convergence(a, b),
+        null_snr_db(a, b), log_mel_l1_db(a, b), spectral_convergence(a, b), onset_step_db(sound),
     )  # fmt: skip
