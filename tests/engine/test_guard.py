@@ -13,7 +13,6 @@ from engine.knobs import KNOBS
 from engine.live import LiveEngine
 from engine.midi.events import knob, note_off, note_on
 from engine.midi.files import read_score
-from engine.partials import CarrierTable
 from engine.render import RenderOptions, render_file
 from engine.synth import Synth
 from engine.voices.models import PartialKeys
@@ -46,8 +45,11 @@ def poisoned(tiny, key, value):
     model = tiny.model
     reference = model.reference.clone()
     reference[key - model.carriers.first_key] = torch.complex(torch.tensor(value), torch.tensor(0.0))
-    table = CarrierTable(model.carriers.first_key, model.carriers.hz, model.carriers.harmonic)
-    return replace(tiny, model=PartialKeys(model.codec, model.network, model.head, table, reference))
+    made = PartialKeys(
+        model.codec, model.network, model.head, model.carriers, reference, model.noise, model.voicing, model.grid,
+        model.synthesis.rise,
+    )  # fmt: skip
+    return replace(tiny, model=made)
 
 
 def rendered(instrument, events, samples=12_000, block=500, **options):

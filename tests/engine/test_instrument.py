@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from engine.description import JSON_FILE
 from engine.errors import InstrumentError
 from engine.instrument import load_instrument, prove, save_instrument
 from engine.library import FOLDERS_VARIABLE, folder_of, instruments, open_instrument, user_folder
@@ -64,6 +65,35 @@ def test_the_shipped_instruments_prove_themselves():
         card = (entry.folder / "card.md").read_text(encoding="utf-8")
         assert "musicnn train" in card and "Figures" in card
         assert all(path.stat().st_size < 20_000_000 for path in entry.folder.iterdir())
+
+
+def test_an_instrument_of_the_first_format_plays(fading, tmp_path):
+    """Every frame a knot, no rise, and noise bands of another kind behind the envelopes, silent by default."""
+    folder = tmp_path / "old"
+    save_instrument(fading, folder, "A card.")
+    description, tensors = json.loads((folder / JSON_FILE).read_text()), load_file(folder / "weights.safetensors")
+    del tensors["noise"], description["cost"], description["codec"]["grid"], description["codec"]["rise"]
+    description["format"] = 1
+    description["head"]["noise"] = 3
+    description["network"]["outputs"] += 6
+    for name in ("network.out.weight", "network.out.bias"):
+        tensors[name] = torch.cat([tensors[name], torch.ones(6, *tensors[name].shape[1:])])
+    tensors["carriers.harmonic"] = tensors["carriers.harmonic"].long()
+    save_file(tensors, folder / "weights.safetensors")
+    (folder / JSON_FILE).write_text(json.dumps(description))
+    proof = load_file(folder / "proof.safetensors")
+    proof["written"] = torch.cat([proof["written"], torch.ones(len(proof["written"]), 6)], 1)
+    save_file(proof, folder / "proof.safetensors")
+    old = load_instrument(folder)
+    assert prove(old, folder) < -100
+    assert "breath" not in old.knobs and old.model.synthesis.rise == 0
+    events = [note_on(0, 60, 90), note_off(3000, 60)]
+    sounds = []
+    for instrument in (fading, old):
+        synth = Synth(instrument, limiter=False)
+        synth.schedule(events)
+        sounds.append(synth.render(6000))
+    assert np.array_equal(*sounds)
 
 
 def test_a_changed_weight_is_found_by_the_proof(folder):
@@ -149,6 +179,14 @@ def test_another_networks_weights_are_refused(folder, change):
         (["codec", "first_key"], -(10**6)), (["codec", "first_key"], 10**400), (["network", "context"], 8.0),
         (["network", "layers"], 2.0), (["head", "carriers"], 10.0), (["head", "channels"], 2.0),
         (["head", "velocity_exponent"], float("nan")),
+        # Grids that are not increasing, reach too far or are none; cells that nobody knows; noise that does not fit.
+        (["codec", "grid"], {"held": [[16, 2], [8, 4]], "released": []}), (["codec", "grid"], "dense"),
+        (["codec", "grid"], {"held": [[16, 2], [1 << 20, 4]], "released": []}),
+        (["codec", "grid"], {"held": [[16, 4], [33, 8]], "released": []}),
+        (["codec", "grid"], {"held": [], "released": [[8, "2"]]}), (["codec", "grid"], {"held": []}),
+        (["codec", "rise"], 10_000), (["codec", "rise"], -1), (["codec", "rise"], 64.0),
+        (["network", "cell"], "complex"), (["network", "cell"], "lstm"),
+        (["head", "noise"], 7), (["head", "noise"], 400), (["network", "front"], 23),
     ],
     ids=lambda part: repr(part)[:40],
 )  # fmt: skip

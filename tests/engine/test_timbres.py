@@ -231,6 +231,39 @@ def test_breath_is_heard_and_only_where_there_are_noise_bands():
         assert np.abs(turned - none).max() > 0.02 * np.abs(none).max()
 
 
+@pytest.mark.parametrize("name", ["vibrato", "ensemble", "voicing"])
+def test_what_was_measured_is_heard_and_only_where_it_was(name):
+    instrument = make_instrument()
+    assert name in instrument.knobs
+    score = [note_on(0, 60, 90), note_off(9000, 60)]
+    plain = play(instrument, score)
+    for value in {KNOBS[name].low, KNOBS[name].high} - {KNOBS[name].default}:
+        turned = play(instrument, [knob(0, name, value), *score])
+        assert np.isfinite(turned).all()
+        assert np.abs(turned - plain).max() > 0.02 * np.abs(plain).max()
+        assert np.abs(turned).max() < 4 * np.abs(plain).max()
+    space = instrument.model.space
+    still = replace(space, motion=np.zeros_like(space.motion), voicing=np.zeros_like(space.voicing))
+    assert name not in replace_space(instrument, still).knobs
+
+
+def replace_space(instrument, space):
+    model = instrument.model
+    return MorphKeys(model.codec, model.network, model.head, space, model.grid, model.synthesis.rise)
+
+
+@pytest.mark.parametrize("block", [64, 1000])
+def test_a_note_that_swings_is_the_same_whatever_the_blocks(block):
+    instrument = make_instrument()
+    events = [knob(0, "ensemble", 1), note_on(0, 60, 90), note_on(3000, 67, 50), note_off(7000, 60)]
+    whole, cut = Synth(instrument, limiter=False), Synth(instrument, limiter=False)
+    for synth in (whole, cut):
+        synth.schedule(events)
+    wanted = whole.render(12_000)
+    sound = np.concatenate([cut.render(block) for _ in range(12_000 // block)])
+    assert np.abs(sound - wanted[: len(sound)]).max() < 1e-4 * max(1, np.abs(wanted).max())
+
+
 def test_an_end_in_silence_is_reached_with_noise_bands():
     """A voice whose envelopes and noise fade is over: noise must not keep it alive."""
     model = make_instrument().model
