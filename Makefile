@@ -14,7 +14,7 @@ setup: $(VENV)/.dev
 
 # Sound servers and the programs on them have a process of their own, and the machine to themselves.
 test: setup check
-	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore tests/live
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/live
 	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -q tests/live
 
 check: setup

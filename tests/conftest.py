@@ -17,13 +17,29 @@ if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_I
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+LONGEST = (
+    "test_cli.py", "test_window.py", "test_generate.py", "test_fit.py", "test_morph.py", "test_keys.py",
+    "test_nnss.py", "test_session.py", "test_ends.py", "test_client.py", "test_editing.py", "test_evaluate.py",
+)  # fmt: skip
+"""Files that begin first, so that no worker is left alone with one of them at the end."""
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+def move_home(patch, home):
+    """What is started from here on keeps its settings, instruments and caches there."""
+    for name in ("CONFIG", "DATA", "CACHE", "STATE"):
+        patch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
+    patch.delenv("MUSICNN_INSTRUMENTS", raising=False)
+
+
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path_factory, monkeypatch):
     """No test reads or writes the user's own settings, instruments or caches."""
     home = tmp_path_factory.mktemp("home")
-    for name in ("CONFIG", "DATA", "CACHE", "STATE"):
-        monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
-    monkeypatch.delenv("MUSICNN_INSTRUMENTS", raising=False)
+    move_home(monkeypatch, home)
     return home
 
 

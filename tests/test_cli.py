@@ -22,6 +22,7 @@ from engine.instrument import load_instrument
 from engine.library import FOLDERS_VARIABLE
 from musicnn_gui.cli import main
 from tests.scores import write_midi
+from tests.training.short import ShortNotes
 from training.metrics import BANDS
 from training.recipes.nnss import PRESETS
 from training.teacher import SOUNDFONT_VARIABLE
@@ -31,7 +32,7 @@ COMMANDS = [
     ["train", "morph"], ["train", "nnss"], ["evaluate"], ["bench"],
 ]  # fmt: skip
 PROGRAM = [sys.executable, "-m", "musicnn_gui.cli"]
-# The highest keys die away soonest: their analysis takes seconds, not minutes.
+# The highest keys die away soonest.
 TINY_KEYS = ["train", "keys", "--first-key", "107", "--last-key", "108", "--hidden", "8", "--name", "tiny-keys"]
 TINY_NNSS = ["train", "nnss", "--hidden", "8", "--layers", "1", "--name", "tiny-nnss"]
 
@@ -44,6 +45,14 @@ def quick(monkeypatch):
     yield
     torch.set_num_threads(threads)
     torch.set_flush_denormal(False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_notes():
+    """The words are those of a long fitting; what is analysed for it is little."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.notes.NotesConfig", ShortNotes)
+        yield
 
 
 @pytest.fixture(scope="module")

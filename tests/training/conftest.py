@@ -9,15 +9,16 @@ import pytest
 import torch
 
 from engine.instrument import Instrument, load_instrument, save_instrument
+from tests.training.short import ShortNotes
 from training.fit import FitConfig, Progress, fit
-from training.notes import NotesConfig, make_notes
+from training.notes import make_notes
 from training.recipes.keys import KeysConfig, KeysTask
 from training.recipes.nnss import PRESETS, NnssTask
 from training.teacher import Teacher
 
 CPU = torch.device("cpu")
 RATE = 44_100
-SMALL = NotesConfig(first_key=60, last_key=61, carriers=24, noise=8, longest_seconds=1.0, release_seconds=0.3)
+SMALL = ShortNotes(first_key=60, last_key=61)
 
 
 def decaying(hz, seconds=1.0, partials=6):

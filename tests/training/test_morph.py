@@ -10,6 +10,7 @@ from engine.errors import InstrumentError, MusicNNError
 from engine.grid import interpolation
 from engine.instrument import load_instrument, prove, save_instrument
 from engine.knobs import LATENT
+from engine.library import open_instrument
 from engine.midi.events import note_on
 from engine.midi.files import Score
 from engine.motion import NUMBERS
@@ -176,9 +177,9 @@ def test_axes_and_points_are_measured(instrument):
     assert points["not_silent"] == 1
 
 
-def test_an_instrument_of_one_timbre_has_no_space(tiny_keys):
+def test_an_instrument_of_one_timbre_has_no_space():
     with pytest.raises(InstrumentError, match="no space of timbres"):
-        evaluate_timbres(tiny_keys.instrument, 1)
+        evaluate_timbres(open_instrument("piano"), 1)
 
 
 def test_at_a_preset_the_instrument_has_that_timbres_pitch(learned):
