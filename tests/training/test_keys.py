@@ -7,7 +7,7 @@ import torch
 
 from engine.codec import Note
 from engine.instrument import prove
-from engine.midi.events import note_off, note_on
+from engine.midi.events import knob, note_off, note_on
 from engine.synth import Synth
 from tests.training.conftest import CPU, SMALL, steps
 from training.fit import _gradients
@@ -115,7 +115,8 @@ def test_the_instrument_is_loaded_as_it_was_saved(tiny_keys):
 
 def play(instrument, key, velocity, release, samples):
     synth = Synth(instrument, limiter=False)
-    synth.schedule([note_on(0, key, velocity), note_off(release, key)])
+    as_taught = knob(0, "breath", 0), knob(0, "voicing", 0)
+    synth.schedule([*as_taught, note_on(0, key, velocity), note_off(release, key)])
     return synth.render(samples) / instrument.gain
 
 
