@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from engine.codec import Note
+from engine.description import read_description
 from engine.instrument import prove
 from engine.midi.events import knob, note_off, note_on
 from engine.synth import Synth
 from tests.training.conftest import CPU, SMALL, steps
 from training.fit import _gradients
-from training.metrics import null_snr_db, pitch_cents
+from training.metrics import null_snr_db, onset_step_db, pitch_cents
 from training.notes import mid_side
 from training.recipes.keys import KeysConfig, KeysTask
 from training.teacher import BLOCK
@@ -175,3 +176,19 @@ def test_the_noise_is_fitted_last_and_leaves_the_envelopes_alone(tiny_keys):
 def test_a_batch_that_cannot_be_divided_is_refused():
     with pytest.raises(ValueError, match="parts"):
         KeysConfig(batch=7)
+
+
+@pytest.mark.parametrize("velocity", [20, 120])
+def test_no_note_begins_with_a_step_however_little_was_learned(tiny_keys, velocity):
+    for key in (60, 61):
+        sound = play(tiny_keys.instrument, key, velocity, 6000, 9000).mean(axis=1)
+        assert onset_step_db(sound) < -60
+        assert np.abs(sound[128:1000]).max() > 0.1 * np.abs(sound).max()  # an attack is no fade
+
+
+def test_its_keys_are_even_and_its_cost_is_told(tiny_keys):
+    voicing = tiny_keys.instrument.model.voicing
+    assert voicing.shape == (2,) and np.all(np.abs(voicing) < 18)
+    description = read_description(tiny_keys.folder)
+    assert description["format"] == 2
+    assert description["cost"]["macs_per_frame"] == tiny_keys.task.network.macs_per_frame
