@@ -17,14 +17,16 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, cast
+from typing import Any, Tuple, cast  # noqa: UP035  # `Tuple` is what TorchScript reads
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from engine.networks.complex_cells import ComplexGRU, ComplexLSTM
 from engine.networks.spectral import SpectralNetwork
+from engine.scripting import Scripted
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +88,8 @@ class PlayingNetwork:
         return 1 if self._half and commit < LONG and not together else ROWS
 
     def _make_cells(self, rows: int) -> list[Layer]:
+        if self._network.config.cell.startswith("complex"):
+            return _complex(self._network)
         packed = _packed(self._network, rows) if self._network.config.cell == "lstm" else None
         return packed or _plain(self._network)
 
@@ -231,6 +235,63 @@ def _packed(network: SpectralNetwork, rows: int) -> list[Layer] | None:
             return [(cell(ahead, back=False), cell(back, back=True)) for ahead, back in pairs]
     except (RuntimeError, AttributeError):  # another processor, or a torch built without oneDNN
         return None
+
+
+def _complex(network: SpectralNetwork) -> list[Layer]:
+    """Complex cells, whose weights are real matrices and whose frames are a loop inside torch."""
+    scan = _scanned_lstm if network.config.cell == "complex_lstm" else _scanned_gru
+
+    def cell(module: nn.Module, *, back: bool) -> Cell:
+        own = cast("ComplexLSTM | ComplexGRU", module)
+        weights = [own.input_matrix(), own.bias, own.recurrent_matrix().T.contiguous()]
+        if isinstance(own, ComplexGRU):
+            weights.append(own.recurrent_bias)
+
+        def run(weights: Sequence[Tensor], x: Tensor, *states: Tensor) -> list[Tensor]:
+            shares = nn.functional.linear(x.flip(0) if back else x, weights[0], weights[1])
+            out, *after = scan(shares, *weights[2:], *states)
+            return [out.flip(0) if back else out, *after]
+
+        return Cell(run, tuple(weight.detach() for weight in weights))
+
+    with torch.inference_mode():
+        pairs = zip(network.body.ahead, network.body.back, strict=True)
+        return [(cell(ahead, back=False), cell(back, back=True)) for ahead, back in pairs]
+
+
+def _lstm_frames(shares: Tensor, recurrent: Tensor, h: Tensor, c: Tensor) -> Tuple[Tensor, Tensor, Tensor]:  # noqa: UP006
+    """See `engine.networks.complex_cells.lstm_scan`; recurrent is transposed."""
+    cells = h.size(1) // 2
+    out = torch.empty([shares.size(0), h.size(0), h.size(1)], dtype=h.dtype)
+    for frame in range(shares.size(0)):
+        total = torch.addmm(shares[frame], h, recurrent)
+        gates = torch.sigmoid(total[:, : 3 * cells])
+        z = total[:, 3 * cells :].view(-1, 2, cells)
+        enters = gates[:, :cells] * torch.rsqrt(1 + z.square().sum(1))
+        m = c.view(-1, 2, cells) * gates[:, cells : 2 * cells].unsqueeze(1) + z * enters.unsqueeze(1)
+        leaves = gates[:, 2 * cells :] * torch.rsqrt(1 + m.square().sum(1))
+        h = (m * leaves.unsqueeze(1)).view(-1, 2 * cells)
+        c = m.view(-1, 2 * cells)
+        out[frame] = h
+    return out, h, c
+
+
+def _gru_frames(shares: Tensor, recurrent: Tensor, bias: Tensor, h: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006
+    """See `engine.networks.complex_cells.ComplexGRU`; recurrent is transposed."""
+    cells = h.size(1) // 2
+    out = torch.empty([shares.size(0), h.size(0), h.size(1)], dtype=h.dtype)
+    for frame in range(shares.size(0)):
+        own, ours = shares[frame], torch.mm(h, recurrent)
+        gates = torch.sigmoid(own[:, : 2 * cells] + ours[:, : 2 * cells])
+        r, u = gates[:, :cells].unsqueeze(1), gates[:, cells:].unsqueeze(1)
+        z = own[:, 2 * cells :].view(-1, 2, cells) + r * (ours[:, 2 * cells :] + bias).view(-1, 2, cells)
+        bounded = z * torch.rsqrt(1 + z.square().sum(1, keepdim=True))
+        h = (u * h.view(-1, 2, cells) + (1 - u) * bounded).view(-1, 2 * cells)
+        out[frame] = h
+    return out, h
+
+
+_scanned_lstm, _scanned_gru = Scripted(_lstm_frames), Scripted(_gru_frames)
 
 
 def _plain(network: SpectralNetwork) -> list[Layer]:

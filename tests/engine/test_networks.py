@@ -149,11 +149,11 @@ def test_a_voice_is_written_alike_whoever_is_beside_it(exact, commit):
     assert 10 * torch.log10(error.pow(2).mean() / wanted.pow(2).mean() + 1e-20) < limit
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("hidden", [5, SMALLEST_HALF])
 @pytest.mark.parametrize("commit", [4, 8, 20])
 def test_a_window_is_the_networks_own_and_can_be_gone_back_into(cell, hidden, commit):
-    network = SpectralNetwork(NetworkConfig(6, 4, 3, hidden, 2, cell, 3)).eval().requires_grad_(False)
+    network = SpectralNetwork(NetworkConfig(6, 4, 4, hidden, 2, cell, 3)).eval().requires_grad_(False)
     playing = PlayingNetwork(network, exact=True)
     frames = np.random.default_rng(0).standard_normal((2, commit + 3, 6)).astype(np.float32)
     written = playing.window(list(frames), commit, [playing.zero_states()] * 2)
@@ -170,7 +170,7 @@ def test_a_window_is_the_networks_own_and_can_be_gone_back_into(cell, hidden, co
             assert torch.allclose(rest.raw, written[row].raw[index * CHUNK :], atol=1e-5)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("hidden", [12, 128])  # from 128 on in bfloat16, where the processor has it
 def test_a_window_is_one_call_whatever_the_cell(cell, hidden, caplog):
     network = SpectralNetwork(NetworkConfig(10, 6, 8, hidden, 2, cell, 4)).eval().requires_grad_(False)
