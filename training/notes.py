@@ -30,7 +30,7 @@ from training.analysis import ITERATIONS, EnvelopeFit, find_tuning, lay_carriers
 from training.jobs import run_jobs
 from training.teacher import BLOCK, Teacher, soundfont_tag
 
-FORMAT = 4  # of the cached files: raised whenever their meaning changes
+FORMAT = 5  # of the cached files: raised whenever their meaning changes
 POWER = 0.4
 GRID = Grid(Strides(((16, 2), (128, 4))), Strides(((8, 2), (24, 4))))
 """Knots of every keyed instrument. An eighth of a second's frames is dense, an old note's every fourth is a knot."""
@@ -171,7 +171,7 @@ def at_knots(
     border = release // fit.synthesis.hop if release < wave.shape[1] else None
     envelopes = fit.fit(wave, release if border is not None else None, iterations=iterations)
     knots = GRID.until(envelopes.shape[1] - 1, border)
-    values, dense = fit.at_knots(wave, envelopes, knots)
+    values, dense = fit.at_knots(envelopes, knots)
     error = wave - fit.synthesise(dense, wave.shape[1])
     null = float(10 * torch.log10(wave.pow(2).sum() / (error.pow(2).sum() + 1e-20)))
     return values, dense, noise_power(error, fit.synthesis, bands, knots), null
