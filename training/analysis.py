@@ -8,8 +8,8 @@ A note is modelled as the sum over frames and carriers of envelope times carrier
 The prior says that a carrier moves little from frame to frame *for its own level*, so that a quiet carrier does not
 chase what a loud neighbour leaves over (weights are re-estimated from the levels found, twice). It resolves partials
 that lie closer than a bin, which frame-wise analysis cannot, and it leaves envelopes that a network can learn.
-Solved by preconditioned conjugate gradients on the GPU or CPU. On FluidR3's piano, 128 carriers null at some 34 dB, both
-channels. More could be had (-54 instead of -48 dB of noise_db: 39 dB), but the envelopes would be rougher than a network
+Solved by preconditioned conjugate gradients on the GPU or CPU. On FluidR3's piano, 128 carriers null at some 34 dB,
+both channels. More could be had (39 dB with a noise_db of -54), but the envelopes would be rougher than a network
 learns.
 """
 
