@@ -624,7 +624,8 @@ def test_figures_and_a_picture_go_into_the_card(run, tiny_keys, midi, tmp_path):
     [
         ([], "nothing to evaluate"), (["none.mid"], "none.mid"), (["--axes"], "one timbre"),
         (["--timbres", "2"], "one timbre"), (["--points", "2"], "one timbre"),
-        (["--notes", "1", "--knob", "body=-99"], "body"), (["--notes", "1", "--knob", "latent1=1"], "no knob 'latent1'"),
+        (["--notes", "1", "--knob", "body=-99"], "body"),
+        (["--notes", "1", "--knob", "latent1=1"], "no knob 'latent1'"),
         (["--notes", "1", "--knob", "body=-6", "--card"], "--card"),
     ],
 )  # fmt: skip
