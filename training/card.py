@@ -50,7 +50,11 @@ def _recipe(training: Mapping[str, Any]) -> str:
     program += " FOLDER" if "data" in training else ""
     program += "".join(f" --{name} {training[name]}" for name in ("model", "preset") if training.get(name) in SAID)
     config = training.get("config", {})
-    program += "".join(f" --{name} {config[name]}" for name in ("hidden", "cell") if {"notes", "timbres"} & set(config))
+    program += "".join(
+        f" --{name} {config[name]}"
+        for name in ("hidden", "cell")
+        if name in config and {"notes", "timbres"} & set(config)
+    )
     precision = config.get("precision")
     return (
         f"musicnn train {training.get('recipe', '?')}{program} --steps {training.get('steps', '?')} "

@@ -55,7 +55,7 @@ class LookaheadRecurrent(nn.Module):
         size = 2 * self.hidden if layer else features
         if self.cell == "gru":
             return nn.GRU(size, self.hidden, batch_first=True)
-        return _initialised(nn.LSTM(size, self.hidden, batch_first=True))
+        return nn.LSTM(size, self.hidden, batch_first=True)
 
     @property
     def macs_of_layers(self) -> list[int]:
@@ -151,15 +151,3 @@ class LookaheadRecurrent(nn.Module):
 
     def _back(self, layer: int, x: Tensor) -> Tensor:
         return cast(Tensor, self.back[layer](x.flip(1))[0]).flip(1)
-
-
-def _initialised(lstm: nn.LSTM) -> nn.LSTM:
-    """Orthogonal recurrent weights and a forget bias of 1: the loss falls faster (docs/lab-notes.md)."""
-    hidden, weights = lstm.hidden_size, dict(lstm.named_parameters())
-    with torch.no_grad():
-        for gate in torch.split(weights["weight_hh_l0"], hidden):
-            nn.init.orthogonal_(gate)
-        weights["bias_ih_l0"].zero_()
-        weights["bias_hh_l0"].zero_()
-        weights["bias_ih_l0"][hidden : 2 * hidden] = 1
-    return lstm

@@ -336,7 +336,7 @@ class Writing:
             if change.heard.release != voice.heard.release and newest < border - 1:
                 lead = np.append(lead, border - 1)  # what was held ends where it ends
         knots = np.concatenate([lead, self._next(change.heard, border, size - len(lead))])
-        last = None if len(lead) else voice.content(border - 1, 1)
+        last = voice.content(border - 1, 1) if border and not len(lead) else None
         return Work(
             voice, change, border, size, knots, (voice.heard, voice.latent), (change.heard, change.latent), states,
             voice.note.velocity, together=change.together, last=last,

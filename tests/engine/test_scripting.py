@@ -3,7 +3,7 @@ import time
 
 import torch
 
-from engine.networks import heads
+from engine.networks import playing
 from engine.scripting import Scripted
 from engine.sounding import _sounds
 
@@ -20,7 +20,7 @@ def beyond_torchscript(values):
 
 
 def test_what_the_engine_scripts_can_be_scripted(caplog):
-    for function in (_sounds, heads._contents):
+    for function in (_sounds, playing._lstm_frames, playing._gru_frames):
         scripted = Scripted(function)
         scripted._compile()
         assert isinstance(scripted._compiled, torch.jit.ScriptFunction)

@@ -191,7 +191,7 @@ def test_keys_beyond_the_instruments_sound_at_their_own_pitch(piano, key):
     assert np.abs(sound).max() > 1e-4
 
 
-TESTED_ELSEWHERE = {*LATENT, "soft", "breath", "vibrato", "ensemble"}  # all but soft in test_timbres
+TESTED_ELSEWHERE = {*LATENT, "soft", "breath", "vibrato", "ensemble", "voicing"}  # all but soft in test_timbres
 OF_OTHER_KINDS = {*SLIDERS, "vary", *HITS, *LOOPS, *SONG}
 
 

@@ -22,7 +22,7 @@ from training.analysis import EnvelopeFit
 from training.loudness import even_voicing, key_levels
 from training.metrics import log_mel_l1_db, null_snr_db, spectral_convergence
 from training.notes import BORDERS, GRID, POWER, RISE, KeyData, NotesConfig, mid_side
-from training.recipes.live import HeldOut, LiveConfig, LiveTask, example, finished
+from training.recipes.live import HeldOut, LiveConfig, LiveTask, example, finished, well_begun
 from training.teacher import BLOCK, Teacher
 
 VALIDATION_NOTES = 16
@@ -48,7 +48,9 @@ class KeysTask(LiveTask):
         notes = config.notes
         codec = ScoreCodec(Stft(notes.length, notes.hop), notes.sample_rate)
         head = PartialHead(POWER, exponent, 2, notes.carriers, config.noise_bands)
-        self.model: SpectralNetwork = SpectralNetwork(config.network(codec.features, head.outputs)).to(device)
+        self.model: SpectralNetwork = well_begun(SpectralNetwork(config.network(codec.features, head.outputs))).to(
+            device
+        )
         self.carriers = CarrierTable(
             notes.first_key, np.stack([key.hz for key in data]), np.stack([key.harmonic for key in data])
         )

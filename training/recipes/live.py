@@ -379,6 +379,22 @@ def written(
     return torch.cat(parts, 1)[0]
 
 
+def well_begun(network: SpectralNetwork) -> SpectralNetwork:
+    """The network, with recurrent weights of real LSTM cells orthogonal and their forget biases 1, as complex ones
+    begin: the loss falls faster."""
+    hidden = network.config.hidden
+    for module in (*network.body.ahead, *network.body.back):
+        if isinstance(module, torch.nn.LSTM):
+            weights = dict(module.named_parameters())
+            with torch.no_grad():
+                for gate in torch.split(weights["weight_hh_l0"], hidden):
+                    torch.nn.init.orthogonal_(gate)
+                weights["bias_ih_l0"].zero_()
+                weights["bias_hh_l0"].zero_()
+                weights["bias_ih_l0"][hidden : 2 * hidden] = 1
+    return network
+
+
 def finished(network: SpectralNetwork) -> SpectralNetwork:
     """A copy of a network as it is fitted so far, on the processor, ready to be played."""
     copy = SpectralNetwork(network.config)

@@ -30,7 +30,7 @@ from training.losses import magnitude_and_turn, spectral_magnitudes
 from training.loudness import even_voicing, key_levels, smooth_line
 from training.metrics import log_mel_l1_db, null_snr_db, spectral_convergence
 from training.notes import GRID, POWER, RISE, mid_side
-from training.recipes.live import Crop, Example, HeldOut, LiveConfig, LiveTask, example, finished, padded
+from training.recipes.live import Crop, Example, HeldOut, LiveConfig, LiveTask, example, finished, padded, well_begun
 from training.teacher import BLOCK, Teacher
 from training.timbres import BORDERS, TimbreKey, TimbresConfig
 
@@ -79,7 +79,7 @@ class MorphTask(LiveTask):
         codec = ScoreCodec(Stft(timbres.length, timbres.hop), timbres.sample_rate)
         exponent = float(np.median([key.exponent for key in data]))  # the space has one for every timbre
         head = PartialHead(POWER, exponent, 2, timbres.carriers, config.noise_bands)
-        network = SpectralNetwork(config.network(codec.features + config.dims, head.outputs))
+        network = well_begun(SpectralNetwork(config.network(codec.features + config.dims, head.outputs)))
         model = _MorphModel(network, torch.from_numpy(first_points(data, config.dims)).float()).to(device)
         self.model: nn.Module = model
         self._points = model.points
