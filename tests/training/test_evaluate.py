@@ -145,7 +145,7 @@ def test_a_card_says_who_when_how_and_how_to_do_it_again():
     assert card.startswith("# Violin\n")
     for text in ("Ada", "2026-01-02", "MIT", "What it is.", "device: cpu", "null_snr_db 12.3", "![loss](loss.png)"):
         assert text in card
-    assert "musicnn train keys --program 40 --steps 123 --seed 7" in card
+    assert "musicnn train keys --program 40 --hidden 256 --steps 123 --seed 7" in card
     assert json.loads(card.split("```json\n")[1].split("```")[0]) == METADATA["training"]["config"]
     assert "spectrogram.png" not in card
 
