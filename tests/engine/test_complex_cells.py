@@ -14,7 +14,10 @@ FEATURES, CELLS, BLOCKS = 6, 5, 2
 def scan(request, tmp_path_factory):
     """Both implementations of the LSTM."""
     if request.param == "compiled":
-        assert "compiled" in use_fast_cells(tmp_path_factory.getbasetemp() / "cells")
+        said = use_fast_cells(tmp_path_factory.getbasetemp() / "cells")
+        if "no C compiler" in said:
+            pytest.skip(said)
+        assert "slower" not in said
     yield
     use_scan(None)
 
