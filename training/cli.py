@@ -28,7 +28,6 @@ from training.card import PICTURE, PICTURE_SECONDS, draw_spectrograms, write_car
 from training.cli_generate import add_generators, add_study, evaluate_on_folder
 from training.fast_cells import use_fast_cells
 from training.fit import FitConfig, Progress, check_free, choose_device, choose_precision, fit
-from training.loudness import matched
 from training.options import (
     Job,
     add_common,
@@ -184,6 +183,8 @@ def _save(
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(), "training": training,
     }  # fmt: skip
     title = arguments.title or arguments.name
+    from training.loudness import matched  # noqa: PLC0415  # playing needs none of what it imports
+
     instrument = matched(job.task.instrument(arguments.name, title, metadata))
     folder: Path = (arguments.out or user_folder()) / arguments.name
     try:

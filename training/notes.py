@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from engine.grid import Grid, Strides
+from engine.networks.heads import compress
 from engine.noise import band_of_bin, band_sizes
 from engine.outputs import write_whole
 from engine.partials import PartialSynthesis
@@ -33,7 +34,7 @@ from training.teacher import BLOCK, Teacher, soundfont_tag
 FORMAT = 5  # of the cached files: raised whenever their meaning changes
 POWER = 0.4
 GRID = Grid(Strides(((16, 2), (128, 4))), Strides(((8, 2), (24, 4))))
-"""Knots of every keyed instrument. An eighth of a second's frames is dense, an old note's every fourth is a knot."""
+"""Knots of every keyed instrument: each frame of the first tenth of a second, every fourth of an old note."""
 RISE = 128  # samples in which a note's sound rises, see `PartialSynthesis`
 NOISE_POWER = 0.25  # under which noise is kept, in half precision
 BORDERS = (4, 8, 16, 24, 40, 64, 96)
@@ -179,7 +180,7 @@ def at_knots(
 
 def taught(envelopes: Tensor) -> Tensor:
     """Envelopes (knots, channels, carriers) as they are kept: magnitudes under POWER, half floats (..., 2)."""
-    return torch.view_as_real(envelopes * (envelopes.abs() + 1e-12) ** (POWER - 1)).half().contiguous()
+    return torch.view_as_real(compress(envelopes, POWER, 1e-12)).half().contiguous()
 
 
 def noise_power(sound: Tensor, synthesis: PartialSynthesis, bands: int, knots: NDArray[np.int64]) -> Tensor:

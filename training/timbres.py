@@ -23,7 +23,6 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from engine.errors import MusicNNError
-from engine.grid import interpolation
 from engine.outputs import write_whole
 from engine.partials import PartialSynthesis
 from engine.units import key_to_hz, semitones_to_ratio
@@ -198,11 +197,8 @@ def _motion(
         """Dense envelopes, and how much of the sound an envelope that hardly moves within 50 ms leaves."""
         wave = torch.from_numpy(part / scale)
         envelopes = fit.fit(wave, iterations=ITERATIONS[:2])
-        knots = np.arange(0, envelopes.shape[1] + 8, 8)
-        lines = torch.from_numpy(interpolation(knots, 0, envelopes.shape[1] - 1)).to(envelopes.dtype)
-        square = lines.T @ lines + 1e-6 * torch.eye(len(knots))
-        values = torch.linalg.solve(square, lines.T @ envelopes)
-        error = wave - fit.synthesise(lines @ values, wave.shape[1])
+        _, slow = fit.at_knots(envelopes, np.arange(0, envelopes.shape[1] + 8, 8))
+        error = wave - fit.synthesise(slow, wave.shape[1])
         return envelopes, float(error.pow(2).sum())
 
     still, without = analysed(held)

@@ -243,7 +243,7 @@ class PartialKeys:
             values = self.head.envelopes(raw.output, reference * gain)
             if self.head.noise:
                 bands = carrier_bands(self._carriers(key, raw.latent)[0], self.head.noise, self.synthesis)
-                power = power_in_bands(values.abs().pow(2), bands, carrier_factor(self.head.noise, self.synthesis))
+                power = power_in_bands(values.abs().pow(2), bands, self._carrier_factor)
                 base = self.head.noise_base(values, reference * gain, power, noise * gain)
                 levels = self.head.log_noise(raw.output).exp() * base.sqrt()
                 values = torch.cat([values, torch.complex(levels, torch.zeros_like(levels))], -1)
@@ -275,6 +275,11 @@ class PartialKeys:
             power = np.square(content[..., carriers:].real) @ self._band_shares
             level = level + 4 * np.sqrt(power).sum(axis=1)
         return float(level.max())
+
+    @cached_property
+    def _carrier_factor(self) -> Tensor:
+        """See `engine.noise.carrier_factor`."""
+        return carrier_factor(self.head.noise, self.synthesis)
 
     @cached_property
     def _band_shares(self) -> NDArray[np.float32]:

@@ -155,13 +155,18 @@ class LiveTask:
 
     def _loss_of(self, crops: Sequence[Crop], border: int, chunk: int, step: int) -> Tensor:
         inputs, context, target, _, rows = self._batch(crops, border)
-        knots = self._live.crop
         # Only the network, by far the most of the work, may run in half the precision.
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            first, states = self.network.segment(inputs[:, :border], context, chunk)
-            second, _ = self.network.segment(inputs[:, border:knots], inputs[:, knots:], chunk, states)
-        output = self._written(torch.cat([first, second], 1).float(), rows)
+            raw = self.network.out(self._hidden(inputs, context, border, chunk))
+        output = self._written(raw.float(), rows)
         return self.distance(torch.view_as_real(output), target, crops, step)
+
+    def _hidden(self, inputs: Tensor, context: Tensor, border: int, chunk: int) -> Tensor:
+        """What the last layer hears of a batch, (batch, knots, 2 width): a new window begins at the border."""
+        knots = self._live.crop
+        first, states = self.network.hidden_segment(inputs[:, :border], context, chunk)
+        second, _ = self.network.hidden_segment(inputs[:, border:knots], inputs[:, knots:], chunk, states)
+        return torch.cat([first, second], 1)
 
     def _batch(self, crops: Sequence[Crop], border: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Inputs, what is expected at the border, targets (batch, knots, channels, carriers, 2), noise, rows."""
@@ -206,10 +211,7 @@ class LiveTask:
         """What the last layer hears (batch, knots, 2 width), the logarithm of the level that noise should have in bands
         (batch, knots, channels, bands), relative to `PartialHead.noise_base`, and how much that counts."""
         inputs, context, wanted, noise, rows = self._batch(crops, border)
-        knots = self._live.crop
-        first, states = self.network.hidden_segment(inputs[:, :border], context, chunk)
-        second, _ = self.network.hidden_segment(inputs[:, border:knots], inputs[:, knots:], chunk, states)
-        hidden = torch.cat([first, second], 1)
+        hidden = self._hidden(inputs, context, border, chunk)
         ours = expand(self._written(self.network.out(hidden), rows) * self._scale, POWER)
         theirs = expand(torch.view_as_complex(wanted.contiguous()) * self._scale, POWER)
         left = noise.pow(1 / NOISE_POWER)
