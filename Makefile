@@ -2,6 +2,8 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
+NATIVE := $(wildcard engine/native/*.h engine/native/*.cpp) engine/native/CMakeLists.txt
+COMPILER = @command -v c++ >/dev/null || { echo "MusicNN needs a C++ compiler: install g++, and try again"; exit 1; }
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -36,12 +38,14 @@ $(VENV)/bin/python:
 	  || { echo "MusicNN needs Python 3.11 or 3.12: name one with 'make PYTHON=/path/to/python3.11 ...'"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.play: pyproject.toml scripts/system_packages.sh | $(VENV)/bin/python
+$(VENV)/.play: pyproject.toml scripts/system_packages.sh $(NATIVE) | $(VENV)/bin/python
 	@sh scripts/system_packages.sh play
+	$(COMPILER)
 	$(BIN)/python -m pip install -q -e .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml scripts/system_packages.sh | $(VENV)/bin/python
+$(VENV)/.dev: pyproject.toml scripts/system_packages.sh $(NATIVE) | $(VENV)/bin/python
 	@sh scripts/system_packages.sh play test
+	$(COMPILER)
 	$(BIN)/python -m pip install -q -e '.[training,dev]'
 	@touch $@ $(VENV)/.play

@@ -215,7 +215,7 @@ def _prove_keys(instrument: Instrument, model: KeysModel) -> dict[str, Tensor]:
         latent = model.latent(UNTOUCHED)
         frames = torch.from_numpy(model.inputs(note, model.grid.after(0, 12 + network.config.context), latent))
         written = network.window(frames[None], 12, network.body.zero_states(1))[0][0]
-    bank = KeysBank(model, instrument.keys, exact=True)
+    bank = KeysBank(model, instrument.keys)
     bank.start(0, key, velocity)
     first = bank.render(release)[0]
     bank.release(0)

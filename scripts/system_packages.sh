@@ -3,7 +3,7 @@
 set -eu
 
 python="python3-venv"
-play="libportaudio2 libasound2 libdbus-1-3 libegl1 libfontconfig1 libgl1 libglib2.0-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0
+play="g++ libportaudio2 libasound2 libdbus-1-3 libegl1 libfontconfig1 libgl1 libglib2.0-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0
 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxkbcommon-x11-0 fonts-dejavu-core"
 test="fluid-soundfont-gm libfluidsynth3 jackd2 xvfb xdotool"
 

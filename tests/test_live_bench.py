@@ -4,6 +4,7 @@ import itertools
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from engine.errors import DeviceError
 from musicnn_gui import live_bench
 from musicnn_gui.live_bench import arithmetic as bench
 from musicnn_gui.live_bench.measurements import write_chords
-from musicnn_gui.live_bench.stage import LiveServer, MachineWatch
+from musicnn_gui.live_bench.stage import LiveServer, MachineWatch, wait
 
 RATE = 48_000
 
@@ -208,6 +209,9 @@ def test_the_watch_sees_that_the_machine_stands_still():
     begun = time.perf_counter()
     with MachineWatch() as watch:
         os.kill(watch.process.pid, signal.SIGSTOP)
+        # A busy machine may take long to run the thread that stops the others; a SIGCONT before that undoes the stop.
+        stat = Path(f"/proc/{watch.process.pid}/stat")
+        wait(lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == "T", 30, "the watch does not stop")
         time.sleep(0.1)
         os.kill(watch.process.pid, signal.SIGCONT)
         deadline = time.monotonic() + 30

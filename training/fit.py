@@ -28,7 +28,6 @@ from torch import Tensor, nn
 
 from engine.errors import MusicNNError
 from engine.locks import FileLock
-from engine.networks.playing import fast_at_bfloat16
 from engine.outputs import OutputFile
 from engine.stopping import uninterrupted
 
@@ -156,6 +155,12 @@ def fits_in_bfloat16() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def fast_at_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 numbers in hardware (AVX512-BF16)."""
+    able = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # the only way to ask
+    return bool(able is not None and able())
 
 
 def choose_precision(wanted: str, device: torch.device) -> tuple[str, str]:

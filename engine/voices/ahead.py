@@ -10,7 +10,7 @@ import threading
 from collections.abc import Collection, Sequence
 
 from engine.codec import Note
-from engine.networks.playing import LONG
+from engine.networks.playing import LONG, ROWS
 from engine.voices.models import Frames
 from engine.voices.piece import Piece
 from engine.voices.voice import GUESSED, WINDOWS, Change, Onset, Sound, Voice, Work, same_future, size_of
@@ -194,7 +194,7 @@ class LookingAhead(Writing):
         """The first windows of announced notes that begin within so many samples, as many as fit."""
         if not self._announced or self._announced[0][0] - self._clock >= samples:
             return []
-        return self._announced_work(self._network.rows(WINDOWS[0]))
+        return self._announced_work(ROWS)
 
     def _of_changes(self, samples: int) -> list[Work]:
         """Changes that are due within so many samples, to be written."""
@@ -254,10 +254,7 @@ class LookingAhead(Writing):
                 if ahead < frames + JOIN_FRAMES and size == first]  # fmt: skip
         if first >= LONG and len(near) < least:
             return []  # others will join; meanwhile an event finds nobody busy for 15 ms
-        return [
-            self._followed(voice, change) if change else self._extended(voice)
-            for voice, change in near[: self._network.rows(first)]
-        ]
+        return [self._followed(voice, change) if change else self._extended(voice) for voice, change in near[:ROWS]]
 
     def _soundless(self) -> list[tuple[int, int, Voice, int]]:
         """The voices that are written further than they sound, the one that needs its next piece soonest first: in how

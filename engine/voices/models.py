@@ -77,7 +77,7 @@ class Raw:
     the frame `begin` - 1, where there is one, from which lines are drawn to the first knot.
     """
 
-    output: Tensor
+    output: NDArray[np.float32]
     note: Note
     latent: tuple[float, ...]
     knots: KnotFrames
@@ -240,12 +240,13 @@ class PartialKeys:
         gain, key = self._gain(raw.note, raw.latent), round(raw.note.key)
         with torch.inference_mode():
             reference, noise = self._references(key, raw.latent)
-            values = self.head.envelopes(raw.output, reference * gain)
+            output = torch.from_numpy(raw.output)
+            values = self.head.envelopes(output, reference * gain)
             if self.head.noise:
                 bands = carrier_bands(self._carriers(key, raw.latent)[0], self.head.noise, self.synthesis)
                 power = power_in_bands(values.abs().pow(2), bands, self._carrier_factor)
                 base = self.head.noise_base(values, reference * gain, power, noise * gain)
-                levels = self.head.log_noise(raw.output).exp() * base.sqrt()
+                levels = self.head.log_noise(output).exp() * base.sqrt()
                 values = torch.cat([values, torch.complex(levels, torch.zeros_like(levels))], -1)
         return raw.between(values.numpy())
 
@@ -480,7 +481,7 @@ class BinKeys:
     def decode(self, raw: Raw) -> Content:
         """Spectra (frames, bins); every velocity sounds the same."""
         with torch.inference_mode():
-            return raw.between(np.asarray(self.head.spectrum(raw.output).numpy(), np.complex64))
+            return raw.between(np.asarray(self.head.spectrum(torch.from_numpy(raw.output)).numpy(), np.complex64))
 
     def guess(self, content: Content, count: int) -> Content:
         """Every bin fades and turns as it did."""

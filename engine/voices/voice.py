@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.codec import Note
 from engine.grid import Frames as Knots
-from engine.networks.playing import Flat, Written
+from engine.networks.playing import State, Written
 from engine.spectral import Samples
 from engine.voices.models import Content, Frames, Touch
 from engine.voices.piece import Phase, Piece
@@ -20,8 +20,7 @@ WINDOWS = (16, 16, 32)
 """Frames to commit of the windows after an onset; the last size goes on. Long ones are cheap but take their time: a
 voice comes to them when it has run ahead far enough not to wait for one."""
 GUESSED = 16  # frames that are guessed at a time where a window is late
-CHANGED = 1
-"""Where in WINDOWS a change begins: at the last kept state before its border, up to CHUNK - 1 frames too early."""
+CHANGED = 1  # where in WINDOWS a change begins
 FADE, DAMPED = 256, 8820
 """Samples in which a silenced voice ends, and in which one does that is damped without the network: 6 ms and 0.2 s."""
 CROSSFADE = 128  # samples from one future to another
@@ -32,7 +31,8 @@ HeardNote = tuple[Note, tuple[float, ...]]
 
 @dataclass(slots=True)
 class Window:
-    """Frames first, first + 1 ...: their content, and the states before every CHUNK of them (none where it is guessed).
+    """Frames first, first + 1 ...: their content, and the states before each knot and after the last (none where it is
+    guessed).
 
     begin: the first frame that counts; those before it only led there. knots: the frames that the network wrote.
     """
@@ -40,7 +40,7 @@ class Window:
     first: int
     begin: int
     content: Content
-    states: list[Flat]
+    states: list[State]
     level: float
     knots: Knots
 
@@ -84,7 +84,7 @@ class Voice:
     channel: int
     note: Note  # as it sounds
     heard: Note  # as the network hears it: within the keys that it knows
-    states: Flat  # after the last window
+    states: State  # after the last window
     position: int = 0
     windows: list[Window] = field(default_factory=list)
     schedule: int = 0  # windows since the onset or change
@@ -201,9 +201,8 @@ class Work:
     knots: Knots
     before: HeardNote
     heard: HeardNote
-    states: Flat
+    states: State
     velocity: float  # as it sounds
-    together: bool = False  # in a batch although it is short
     last: Content | None = None
     written: Written | None = None
     window: Window | None = None

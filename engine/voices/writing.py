@@ -16,7 +16,7 @@ import numpy as np
 from engine.codec import Note
 from engine.grid import Frames as Knots
 from engine.guard import LOUDEST
-from engine.networks.playing import CHUNK, LONG, PlayingNetwork
+from engine.networks.playing import LONG, ROWS
 from engine.voices.models import UNTOUCHED, Frames, KeysModel, Raw, Touch
 from engine.voices.prepared import Prepared, heard_velocity
 from engine.voices.voice import (
@@ -58,17 +58,14 @@ KEPT_ONSETS, MOST_ANNOUNCED = 32, 32
 class Writing:
     """Voices, and what has been written for them."""
 
-    def __init__(
-        self, model: KeysModel, keys: range, polyphony: int = 64, *, live: bool = False, exact: bool = False
-    ) -> None:
+    def __init__(self, model: KeysModel, keys: range, polyphony: int = 64, *, live: bool = False) -> None:
         """`keys`: those that the network knows; others borrow the nearest one's spectrum.
 
         live: `look_ahead` is called in idle moments, so `render` does only what cannot wait.
-        exact: the network computes in float32 on every machine.
         """
         self._join = 0 if live else JOIN_FRAMES
         self._model, self._keys, self.polyphony = model, keys, polyphony
-        self._network = PlayingNetwork(model.network, exact=True) if exact else model.playing
+        self._network = model.playing
         self._voices: list[Voice] = []
         self._touches: dict[int, Touch] = {}
         self._lock = threading.Lock()
@@ -195,7 +192,7 @@ class Writing:
                 if voice not in batch and not voice.busy and voice.written and window_size(voice) == size
                 and voice.written < self._needed(voice, samples) + self._join
             ]  # fmt: skip
-            self._write([self._extended(voice) for voice in batch[: self._network.rows(size)]])
+            self._write([self._extended(voice) for voice in batch[:ROWS]])
 
     def _missing(self, samples: int) -> list[Voice]:
         """Voices that need frames that are not written."""
@@ -222,13 +219,12 @@ class Writing:
         if not missing:
             return
         self._hear_heralds()
-        rows = self._network.rows(WINDOWS[0])
         onsets = {(voice.heard, voice.latent): voice for voice in missing}
         work = []
-        for heard, voice in list(onsets.items())[:rows]:
+        for heard, voice in list(onsets.items())[:ROWS]:
             self._announced = [entry for entry in self._announced if entry[1].heard != heard]
             work.append(self._of_onset(Onset(voice.note, voice.channel, heard)))
-        self._write([*work, *self._announced_work(rows - len(work))])
+        self._write([*work, *self._announced_work(ROWS - len(work))])
 
     def _begin_with(self, voice: Voice) -> bool:
         """Begin with a window that is written already; return whether it is."""
@@ -322,33 +318,29 @@ class Writing:
         knots = self._next(change.heard, window.end, size)
         return Work(
             voice, change, window.end, size, knots, heard, heard, window.states[-1], voice.note.velocity,
-            together=change.together, last=window.content[-1:],
+            last=window.content[-1:],
         )  # fmt: skip
 
     def _changed(self, voice: Voice, change: Change) -> Work:
-        """The first window of a voice's change, whose border has been written: from the last kept state on."""
+        """The first window of a voice's change, whose border has been written."""
         border, size, lead, states = change.border, WINDOWS[CHANGED], np.zeros(0, np.int64), voice.states
         window = next((w for w in voice.windows if w.begin <= border < w.end), None)
         if window is not None:
             before = int(np.searchsorted(window.knots, border))
-            lead, states = window.knots[before // CHUNK * CHUNK : before], window.states[before // CHUNK]
+            states = window.states[before]
             newest = int(window.knots[before - 1]) if before else window.first - 1
             if change.heard.release != voice.heard.release and newest < border - 1:
-                lead = np.append(lead, border - 1)  # what was held ends where it ends
+                lead = np.array([border - 1])  # what was held ends where it ends
         knots = np.concatenate([lead, self._next(change.heard, border, size - len(lead))])
         last = voice.content(border - 1, 1) if border and not len(lead) else None
         return Work(
             voice, change, border, size, knots, (voice.heard, voice.latent), (change.heard, change.latent), states,
-            voice.note.velocity, together=change.together, last=last,
+            voice.note.velocity, last=last,
         )  # fmt: skip
 
     def _changes(self, changing: Sequence[tuple[Voice, Change]]) -> list[Work]:
-        """Work for the first of these changes, and for as many more as are computed with it."""
-        if not changing:
-            return []
-        together = changing[0][1].together
-        fitting = [pair for pair in changing if pair[1].together == together]
-        return [self._changed(*pair) for pair in fitting[: self._network.rows(WINDOWS[CHANGED], together=together)]]
+        """Work for the first of these changes, as many as are computed at once."""
+        return [self._changed(*pair) for pair in changing[:ROWS]]
 
     def _mark(self, work: Sequence[Work], *, busy: bool) -> None:
         for one in work:
@@ -381,10 +373,8 @@ class Writing:
                 inputs = np.concatenate([model.inputs(one.before[0], one.knots[:lead], one.before[1]), inputs])
             frames.append(inputs)
         if unwritten:
-            together, states = work[0].together, [one.states for one in unwritten]
-            for one, written in zip(
-                unwritten, self._network.window(frames, size, states, together=together), strict=True
-            ):
+            states = [one.states for one in unwritten]
+            for one, written in zip(unwritten, self._network.window(frames, size, states), strict=True):
                 one.written = written
         self._decode([one for one in work if one.voice is not None or one.onset is not None])
         begun = [

@@ -310,7 +310,7 @@ def test_what_is_guessed_goes_on_as_a_held_note_does(piano):
     with torch.inference_mode():
         knots = np.arange(120)
         raw = model.network(torch.from_numpy(model.inputs(note, knots, ()))[None])[0]
-    written = model.decode(Raw(raw, note, (), knots))
+    written = model.decode(Raw(raw.numpy(), note, (), knots))
     guessed = model.guess(written[:96], 8)
     assert guessed.shape == written[96:104].shape and guessed.dtype == written.dtype
     assert ratio_db(guessed, written[96:104]) > 10
