@@ -12,6 +12,8 @@ namespace musicnn {
 using LstmStep = void (*)(const float* total, float* h, float* c, int cells);
 using GruStep = void (*)(const float* shares, const float* ours, float* h, int cells);
 
+constexpr int kTaps = 24;  // bins that a carrier's lobe covers
+
 struct Kernels {
     const char* name;
     int panel;  // columns of a panel of a packed matrix
@@ -20,6 +22,18 @@ struct Kernels {
     void (*multiply)(const float* packed, int inputs, int panels, const float* in, int in_stride, float* out,
                      int out_stride, int rows);
     void (*tanh)(float* values, int count);
+
+    // Undo the compression of the network's output (count, re and im): z |z|^exponent times gain and a reference.
+    void (*expand)(const float* raw, const float* reference_re, const float* reference_im, float exponent, float gain,
+                   float* re, float* im, int count);
+    // Numbers (count) of a length and a phase in turns.
+    void (*turn)(const double* phases, const float* lengths, float* re, float* im, int count);
+    // Add taps (kTaps) times each of four values to four spectra, `stride` floats apart.
+    void (*add_lobe)(float* spectra, int stride, const float* taps, const float* values);
+    // Sum of the magnitudes of complex numbers.
+    float (*magnitude)(const float* re, const float* im, int count);
+    void (*to_half)(const float* from, unsigned short* to, int count);
+    void (*from_half)(const unsigned short* from, float* to, int count);
     LstmStep lstm, complex_lstm;
     GruStep gru, complex_gru;
 };

@@ -81,6 +81,71 @@ void tanh_of(float* __restrict values, int count) {
     for (int i = 0; i < count; ++i) values[i] = hyperbolic_tangent(values[i]);
 }
 
+void expand(const float* __restrict raw, const float* __restrict reference_re, const float* __restrict reference_im,
+            float exponent, float gain, float* __restrict re, float* __restrict im, int count) {
+    for (int i = 0; i < count; ++i) {
+        const float x = raw[2 * i], y = raw[2 * i + 1];
+        const float size = std::sqrt(x * x + y * y) + 1e-9f;
+        const float scale = gain * exponential(exponent * logarithm(size));
+        re[i] = scale * (x * reference_re[i] - y * reference_im[i]);
+        im[i] = scale * (x * reference_im[i] + y * reference_re[i]);
+    }
+}
+
+void turn(const double* __restrict phases, const float* __restrict lengths, float* __restrict re,
+          float* __restrict im, int count) {
+    for (int i = 0; i < count; ++i) {
+        float a, b;
+        unit(static_cast<float>(phases[i] - std::floor(phases[i] + 0.5)), a, b);
+        re[i] = lengths[i] * a;
+        im[i] = lengths[i] * b;
+    }
+}
+
+void add_lobe(float* __restrict spectra, int stride, const float* __restrict taps, const float* __restrict values) {
+    for (int spectrum = 0; spectrum < 4; ++spectrum) {
+        const float value = values[spectrum];
+        float* __restrict out = spectra + spectrum * stride;
+        for (int tap = 0; tap < kTaps; ++tap) out[tap] += value * taps[tap];
+    }
+}
+
+float magnitude(const float* __restrict re, const float* __restrict im, int count) {
+    float sums[8] = {};
+    int i = 0;
+    for (; i + 8 <= count; i += 8)
+        for (int lane = 0; lane < 8; ++lane)
+            sums[lane] += std::sqrt(re[i + lane] * re[i + lane] + im[i + lane] * im[i + lane]);
+    float sum = 0;
+    for (; i < count; ++i) sum += std::sqrt(re[i] * re[i] + im[i] * im[i]);
+    for (const float one : sums) sum += one;
+    return sum;
+}
+
+// IEEE 754 half precision by integers, for values within its range: rounded to nearest, small ones kept as subnormals.
+void to_half(const float* __restrict from, unsigned short* __restrict to, int count) {
+    for (int i = 0; i < count; ++i) {
+        float value = from[i];
+        value = value > 65504.0f ? 65504.0f : value;
+        value = value < -65504.0f ? -65504.0f : value;
+        const uint32_t bits = std::bit_cast<uint32_t>(value), sign = bits & 0x80000000u;
+        const float size = std::bit_cast<float>(bits ^ sign);
+        const uint32_t subnormal = std::bit_cast<uint32_t>(size + 0.5f) - 0x3f000000u;  // the addition rounds
+        const uint32_t whole = bits ^ sign;
+        const uint32_t normal = (whole + 0xc8000fffu + ((whole >> 13) & 1)) >> 13;
+        const uint32_t half = whole < 0x38800000u ? subnormal : normal;
+        to[i] = static_cast<unsigned short>(half | sign >> 16);
+    }
+}
+
+void from_half(const unsigned short* __restrict from, float* __restrict to, int count) {
+    for (int i = 0; i < count; ++i) {
+        const uint32_t half = from[i], sign = (half & 0x8000u) << 16;
+        const float size = std::bit_cast<float>((half & 0x7fffu) << 13) * 0x1p112f;  // exact, subnormals included
+        to[i] = std::bit_cast<float>(std::bit_cast<uint32_t>(size) | sign);
+    }
+}
+
 void lstm(const float* __restrict total, float* __restrict h, float* __restrict c, int cells) {
     const float *in = total, *forget = total + cells, *cell = total + 2 * cells, *out = total + 3 * cells;
     for (int i = 0; i < cells; ++i) {
@@ -128,6 +193,8 @@ void complex_gru(const float* __restrict shares, const float* __restrict ours, f
 }  // namespace
 
 extern const Kernels MUSICNN_KERNELS;
-const Kernels MUSICNN_KERNELS = {MUSICNN_NAME, kColumns, multiply, tanh_of, lstm, complex_lstm, gru, complex_gru};
+const Kernels MUSICNN_KERNELS = {
+    MUSICNN_NAME, kColumns,  multiply, tanh_of, expand,       turn, add_lobe,
+    magnitude,    to_half, from_half, lstm,    complex_lstm, gru,  complex_gru};
 
 }  // namespace musicnn

@@ -1,11 +1,19 @@
 // The Python module engine._native; engine/_native.pyi documents it.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <complex>
+#include <memory>
+#include <optional>
 #include <stdexcept>
 
+#include "bank.h"
 #include "network.h"
 
 namespace nb = nanobind;
@@ -63,6 +71,169 @@ nb::tuple window(const Network& network, const In<3>& input, int commit, const I
     return nb::make_tuple(outputs, states);
 }
 
+template <typename T, typename Array>
+std::vector<T> numbers(const Array& array) {
+    return {array.data(), array.data() + array.size()};
+}
+
+template <typename T, int Dimensions>
+using Table = nb::ndarray<const T, nb::ndim<Dimensions>, nb::c_contig, nb::device::cpu>;
+
+std::vector<float> real_parts(const Table<std::complex<float>, 3>& values) {
+    std::vector<float> out;
+    for (size_t i = 0; i < values.size(); ++i) out.push_back(values.data()[i].real());
+    return out;
+}
+
+std::vector<float> imaginary_parts(const Table<std::complex<float>, 3>& values) {
+    std::vector<float> out;
+    for (size_t i = 0; i < values.size(); ++i) out.push_back(values.data()[i].imag());
+    return out;
+}
+
+std::shared_ptr<Tables> plain_tables(int first_key, const Table<double, 2>& hz, const Table<float, 2>& harmonic,
+                                     const Table<std::complex<float>, 3>& reference, const Table<float, 3>& noise,
+                                     const std::optional<Table<double, 1>>& voicing, double exponent) {
+    auto made = std::make_shared<PlainTables>();
+    made->first_key = first_key;
+    made->channels = static_cast<int>(reference.shape(1));
+    made->carriers = static_cast<int>(hz.shape(1));
+    made->bands = static_cast<int>(noise.shape(2));
+    made->hz = numbers<double>(hz);
+    made->harmonic = numbers<float>(harmonic);
+    made->reference_re = real_parts(reference);
+    made->reference_im = imaginary_parts(reference);
+    made->noise = numbers<float>(noise);
+    if (voicing) made->voicing = numbers<double>(*voicing);
+    made->exponent = exponent;
+    made->prepare();
+    return made;
+}
+
+std::shared_ptr<Tables> space_tables(const Table<double, 2>& points, const Table<double, 1>& centre,
+                                     const Table<double, 2>& axes, const Table<double, 1>& keys,
+                                     const Table<double, 3>& hz, const Table<float, 1>& harmonic,
+                                     const Table<double, 4>& level, const Table<double, 4>& phase,
+                                     const Table<double, 1>& exponents, const Table<double, 4>& noise,
+                                     const Table<double, 3>& motion, const Table<double, 2>& voicing) {
+    auto made = std::make_shared<SpaceTables>();
+    made->timbres = static_cast<int>(points.shape(0));
+    made->dims = static_cast<int>(points.shape(1));
+    made->anchors = static_cast<int>(keys.shape(0));
+    made->channels = static_cast<int>(level.shape(2));
+    made->carriers = static_cast<int>(harmonic.shape(0));
+    made->bands = static_cast<int>(noise.shape(3));
+    made->points = numbers<double>(points);
+    made->centre = numbers<double>(centre);
+    made->axes = numbers<double>(axes);
+    made->keys = numbers<double>(keys);
+    made->hz = numbers<double>(hz);
+    made->harmonic = numbers<float>(harmonic);
+    made->level = numbers<double>(level);
+    made->phase = numbers<double>(phase);
+    made->exponents = numbers<double>(exponents);
+    made->noise = numbers<double>(noise);
+    made->motion = numbers<double>(motion);
+    made->voicing = numbers<double>(voicing);
+    return made;
+}
+
+void make_bins(Instrument* self, const std::shared_ptr<Network>& network, int context, int hop, int sample_rate,
+               int oversampling, const Table<float, 1>& window, const Table<float, 1>& filter, int first_key,
+               int last_key, int bins, double codec_power, double head_power, const Table<float, 1>& stretch_window) {
+    new (self) Instrument;
+    auto tables = std::make_shared<PlainTables>();
+    tables->first_key = first_key;
+    tables->channels = 1;
+    tables->carriers = bins;
+    tables->hz.resize(bins);
+    tables->harmonic.resize(bins);
+    tables->reference_re.assign(bins, 1.0f);
+    tables->reference_im.resize(bins);
+    tables->prepare();
+    self->network = network;
+    self->codec = std::make_shared<NnssCodec>(hop, oversampling, numbers<float>(window), numbers<float>(filter), bins,
+                                              codec_power);
+    self->tables = tables;
+    self->kernels = &kernels();
+    self->sample_rate = sample_rate;
+    self->context = context;
+    self->first_key = first_key;
+    self->last_key = last_key;
+    self->carriers = bins;
+    self->exponent = static_cast<float>(1 / head_power - 1);
+    self->band_of_bin.resize(bins);
+    self->stretch_window = numbers<float>(stretch_window);
+}
+
+using Steps = std::vector<std::pair<int, int>>;
+
+void make_keys(Instrument* self, const std::shared_ptr<Network>& network, const std::shared_ptr<Tables>& tables,
+               int context, const Steps& held, const Steps& released, int hop, int sample_rate,
+               const Table<float, 1>& window, int first_key, int last_key, int channels, int carriers, double power,
+               const Table<int, 1>& band_of_bin, const Table<double, 1>& band_hz, const Table<float, 1>& carrier_factor,
+               const std::optional<Table<std::complex<float>, 3>>& noise) {
+    new (self) Instrument;
+    self->network = network;
+    self->codec = std::make_shared<ScoreCodec>(hop, sample_rate, numbers<float>(window));
+    self->tables = tables;
+    self->kernels = &kernels();
+    self->grid = {Strides(held), Strides(released)};
+    self->sample_rate = sample_rate;
+    self->context = context;
+    self->first_key = first_key;
+    self->last_key = last_key;
+    self->channels = channels;
+    self->carriers = carriers;
+    self->bands = static_cast<int>(band_hz.size());
+    self->exponent = static_cast<float>(1 / power - 1);
+    self->band_of_bin = numbers<int>(band_of_bin);
+    self->band_hz = numbers<float>(band_hz);
+    self->carrier_factor = numbers<float>(carrier_factor);
+    if (noise) {
+        self->noise_re = real_parts(*noise);
+        self->noise_im = imaginary_parts(*noise);
+        self->noise_frames = static_cast<int>(noise->shape(0));
+    }
+}
+
+struct Voices {
+    Voices(const std::shared_ptr<Instrument>& instrument, int rise, int polyphony, int workers)
+        : bank(instrument,
+               std::make_shared<Partials>(instrument->codec->length(), instrument->codec->hop(),
+                                          instrument->sample_rate, rise, *instrument->kernels),
+               polyphony, workers) {}
+    Bank bank;
+};
+
+nb::tuple render(Voices& voices, int samples) {
+    float* out;
+    const auto sound = array<2>({2, static_cast<size_t>(samples)}, out);
+    std::vector<int> ended;
+    {
+        nb::gil_scoped_release unlocked;
+        ended = voices.bank.render(out, out + samples, samples);
+    }
+    return nb::make_tuple(sound, ended);
+}
+
+void touch(Voices& voices, int channel, float left, float right, double semitones, const std::vector<double>& knobs,
+           const std::vector<double>& latent) {
+    if (knobs.size() != 12) throw std::invalid_argument("twelve knobs are wanted");
+    voices.bank.touch(channel, left, right, semitones,
+                      {knobs[0], knobs[1], knobs[2], knobs[3], knobs[4], knobs[5], knobs[6], knobs[7], knobs[8],
+                       knobs[9], knobs[10], knobs[11]},
+                      latent);
+}
+
+std::vector<std::tuple<int, int, double, std::optional<long long>, long long>> heard(const Voices& voices) {
+    std::vector<std::tuple<int, int, double, std::optional<long long>, long long>> out;
+    for (const Bank::Sounding& one : voices.bank.heard())
+        out.emplace_back(one.number, one.key, one.velocity,
+                         one.release == Note::kHeld ? std::nullopt : std::optional(one.release), one.position);
+    return out;
+}
+
 }  // namespace
 
 NB_MODULE(_native, module) {
@@ -72,4 +243,36 @@ NB_MODULE(_native, module) {
              nb::arg("out"), nb::arg("kernels") = "")
         .def_prop_ro("states", &Network::states)
         .def("window", &window, nb::arg("input"), nb::arg("commit"), nb::arg("before"));
+    nb::class_<Tables>(module, "Tables");
+    module.def("plain_tables", &plain_tables, nb::arg("first_key"), nb::arg("hz"), nb::arg("harmonic"),
+               nb::arg("reference"), nb::arg("noise"), nb::arg("voicing").none(), nb::arg("exponent"));
+    module.def("space_tables", &space_tables, nb::arg("points"), nb::arg("centre"), nb::arg("axes"), nb::arg("keys"),
+               nb::arg("hz"), nb::arg("harmonic"), nb::arg("level"), nb::arg("phase"), nb::arg("exponents"),
+               nb::arg("noise"), nb::arg("motion"), nb::arg("voicing"));
+    nb::class_<Instrument>(module, "Keys")
+        .def("__init__", &make_keys, nb::arg("network"), nb::arg("tables"), nb::arg("context"), nb::arg("held"),
+             nb::arg("released"), nb::arg("hop"), nb::arg("sample_rate"), nb::arg("window"), nb::arg("first_key"),
+             nb::arg("last_key"), nb::arg("channels"), nb::arg("carriers"), nb::arg("power"), nb::arg("band_of_bin"),
+             nb::arg("band_hz"), nb::arg("carrier_factor"), nb::arg("noise").none())
+        .def("__init__", &make_bins, nb::arg("network"), nb::arg("context"), nb::arg("hop"), nb::arg("sample_rate"),
+             nb::arg("oversampling"), nb::arg("window"), nb::arg("filter"), nb::arg("first_key"), nb::arg("last_key"),
+             nb::arg("bins"), nb::arg("codec_power"), nb::arg("head_power"), nb::arg("stretch_window"));
+    nb::class_<Voices>(module, "Voices")
+        .def(nb::init<const std::shared_ptr<Instrument>&, int, int, int>(), nb::arg("instrument"), nb::arg("rise"),
+             nb::arg("polyphony"), nb::arg("workers"))
+        .def("start", [](Voices& v, int number, int key, double velocity, int channel) {
+            return v.bank.start(number, key, velocity, channel); })
+        .def("release", [](Voices& v, int number) { v.bank.release(number); })
+        .def("silence", [](Voices& v, int number) { v.bank.silence(number); })
+        .def("touch", &touch)
+        .def("announce", [](Voices& v, int key, double velocity, int channel, long long samples) {
+            v.bank.announce(key, velocity, channel, samples); })
+        .def("render", &render)
+        .def("heard", &heard)
+        .def("prepare", [](Voices& v) { return v.bank.prepare(); }, nb::call_guard<nb::gil_scoped_release>())
+        .def("set_loudest", [](Voices& v, float loudest) { v.bank.set_loudest(loudest); })
+        .def_prop_ro("sounding", [](const Voices& v) { return v.bank.sounding(); })
+        .def_prop_ro("late", [](const Voices& v) { return v.bank.late(); })
+        .def_prop_ro("faulty", [](const Voices& v) { return v.bank.faulty(); })
+        .def_prop_ro("prepared", [](const Voices& v) { return v.bank.prepared(); });
 }

@@ -1,0 +1,112 @@
+// What the network says of a note, window by window, and who may read it while it is written.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "codec.h"
+#include "grid.h"
+#include "network.h"
+#include "tables.h"
+
+namespace musicnn {
+
+// Where the latent knobs stand, and the tables of the keys there, made when they are needed.
+struct Point {
+    explicit Point(std::vector<double> where) : positions(std::move(where)), tables(128) {}
+    ~Point() {
+        for (auto& one : tables) delete one.load();
+    }
+    Point(const Point&) = delete;
+    Point& operator=(const Point&) = delete;
+
+    std::vector<double> positions;
+    std::vector<float> features;  // what the network hears of it
+    std::vector<std::atomic<const KeyTables*>> tables;
+};
+
+using PointRef = std::shared_ptr<Point>;
+
+// What the network hears of a note.
+struct Heard {
+    Note note;
+    PointRef point;
+};
+
+// What the network wrote for some knots; never changed once it is published.
+struct Window {
+    int first = 0, count = 0;            // its knots
+    std::vector<unsigned short> raw;     // (count, outputs), half precision
+    std::vector<unsigned short> states;  // after each knot, (count, states), half precision
+    std::vector<float> last;             // after the last knot
+    std::atomic<Window*> next{nullptr};
+};
+
+// One future of a note. Whoever has claimed it may write; anyone may read the windows that are published.
+struct Stream {
+    Heard heard;
+    Knots knots;
+    // Where it branches off from: of an onset nothing.
+    Stream* parent = nullptr;
+    Heard before;  // what the network heard until then
+
+    std::atomic<bool> claimed{false};
+    std::atomic<int> written{0};  // knots
+    std::atomic<Window*> windows{nullptr};
+
+    // Of the one who has claimed it.
+    Window* newest = nullptr;
+    int window_count = 0;
+    std::vector<float> origin;  // states before its first knot
+
+    bool claim() { return !claimed.exchange(true, std::memory_order_acquire); }
+    void release() { claimed.store(false, std::memory_order_release); }
+    bool begun() const { return written.load(std::memory_order_acquire) > 0; }
+    void clear();  // call with the stream claimed and nobody reading
+    ~Stream() { clear(); }
+};
+
+// What all voices of an instrument share, never changed.
+struct Instrument {
+    std::shared_ptr<const Network> network;
+    std::shared_ptr<const Codec> codec;
+    std::shared_ptr<const Tables> tables;
+    const Kernels* kernels = nullptr;
+    Grid grid;
+    int sample_rate = 44100, context = 8, first_key = 0, last_key = 127;
+    int channels = 1, carriers = 0, bands = 0;  // of the head
+    float exponent = 1;                         // that undoes the compression: 1 / power - 1
+    // Where the network writes the spectrum itself: bins that are its carriers, on one channel; and the window that a
+    // frame is multiplied by before it is added to the sound. Nothing else is known of the keys then.
+    std::vector<float> stretch_window;
+    bool writes_bins() const { return !stretch_window.empty(); }
+    std::vector<int> band_of_bin;               // (bins)
+    std::vector<float> band_hz;                 // (bands), mean frequency
+    std::vector<float> carrier_factor;          // (bands), power of the noise that is as strong as one carrier
+    std::vector<float> noise_re, noise_im;      // (frames, channels, bins): white noise under the synthesis window
+    int noise_frames = 0;
+
+    int outputs() const { return network->outputs(); }
+    // The last frame that a stream knows of; -1 where it knows none.
+    int last_frame(const Stream& stream) const {
+        const int written = stream.written.load(std::memory_order_acquire);
+        return written ? stream.knots.frame(grid, written - 1) : -1;
+    }
+    // Knots of the next window of a stream.
+    static int window_size(const Stream& stream) {
+        return stream.window_count + (stream.parent ? 1 : 0) < 2 ? 16 : 32;
+    }
+    const KeyTables& tables_of(const Heard& heard) const;
+    PointRef point(const std::vector<double>& positions) const;
+
+    // Write the next windows of some streams, claimed by the caller, all of one size. A branch's parent has to be
+    // written up to the frame before the branch.
+    void write(const std::vector<Stream*>& streams) const;
+
+  private:
+    void input(const Stream& stream, int knot, float* out) const;
+    void state_before(const Stream& stream, float* out) const;
+};
+
+}  // namespace musicnn
