@@ -162,14 +162,18 @@ class NnssCodec:
         """Spectra (frames, bins) as (frames, features)."""
         return np.concatenate([spectra.real, spectra.imag], axis=1)
 
-    def stretches(self, spectra: NDArray[np.complex64]) -> Samples:
-        """Windowed stretches (frames, length) at the engine's rate of denormalised spectra (frames, bins).
+    @property
+    def stretch_window(self) -> Samples:
+        """What an inverse transform (length,) at the engine's rate is multiplied by before it is added to the sound.
 
-        Bins that are not kept are silent, so that taking every `oversampling`-th sample is exact.
+        Bins that are not kept are silent, so every `oversampling`-th sample is all there is to compute.
         """
-        full = np.zeros((len(spectra), self.stft.bins), np.complex64)
-        full[:, : self.bins] = spectra
-        return np.ascontiguousarray(self.stft.inverse(full)[:, :: self.oversampling])
+        gain = 1 / (self.oversampling * self.stft.scale)
+        return np.ascontiguousarray(self.stft.synthesis_window[:: self.oversampling]) * np.float32(gain)
+
+    def stretches(self, spectra: NDArray[np.complex64]) -> Samples:
+        """Windowed stretches (frames, length) at the engine's rate of denormalised spectra (frames, bins)."""
+        return (np.fft.irfft(spectra, self.length, axis=1) * self.stretch_window).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -201,6 +205,11 @@ class ScoreCodec:
     def features(self) -> int:
         """Numbers in a frame of the network's input."""
         return 2 * self.stft.bins
+
+    @property
+    def hop(self) -> int:
+        """Samples between frames."""
+        return self.stft.hop
 
     def signal(self, note: Note, start: int, count: int) -> NDArray[np.float64]:
         """The two sines from sample `start` (since note-on) on, (count,); silence before the onset."""

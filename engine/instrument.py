@@ -176,7 +176,7 @@ def _describe(model: Model) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return describe_song(model)
     description: dict[str, Any] = {
         "codec": _codec_json(model), "network": model.network.config.to_json(), "head": model.head.to_json(),
-        "cost": dict(cost_of(model.network, model.grid, SAMPLE_RATE / model.hop)),
+        "cost": dict(cost_of(model.network, model.grid, SAMPLE_RATE / model.codec.hop)),
     }  # fmt: skip
     tensors = {f"network.{name}": tensor for name, tensor in model.network.state_dict().items()}
     if isinstance(model, MorphKeys):

@@ -1,6 +1,6 @@
 """The instrument as it is played: a synth, a transport and a queue of wishes, driven block by block.
 
-Threads: the *render worker* (or whoever stands in for it) calls `render`; `Foresight` calls `look_ahead`; every other
+Threads: the *render worker* (or whoever stands in for it) calls `render`; `LookAhead` calls `look_ahead`; every other
 thread calls `send` and the methods below it, which only put things into a queue, and reads `snapshot` and `taps`.
 Nobody waits for anybody.
 """
@@ -8,7 +8,6 @@ Nobody waits for anybody.
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import threading
 import time
@@ -23,7 +22,7 @@ from engine.chase import Chase
 from engine.errors import InstrumentError
 from engine.instrument import Instrument
 from engine.midi.channel import ALL_SOUND_OFF, NOTE_MODES, PEDAL_DOWN, SOSTENUTO, SUSTAIN
-from engine.midi.events import Event, Kind, knob, note_off, note_on, panic
+from engine.midi.events import Event, Kind, knob, panic
 from engine.midi.files import Score
 from engine.midi.monitor import Monitor
 from engine.midi.touched import everything_neutral
@@ -44,14 +43,7 @@ MOST_WISHES = 1024
 """That may wait for the render worker. Of events beyond, note-ons are dropped, and knobs, controllers and wheels keep
 only their last value; ends of notes and pedals always get through."""
 STALE_SECONDS = 1.0  # after which a key that was struck is not played any more: nobody waits for it
-IDLE_SECONDS = 0.002  # between two looks of the foresight for work
-REST_SECONDS = 0.006
-"""Between two beginnings that are prepared: a thread in real time that never rests would starve a sound server that is
-not."""
-RELIEF_SECONDS, PATIENCE = 0.5, 1
-"""For how long there is less speculation after the render worker was late, and how often it may be in that time."""
-MOST_BEHIND, SHED_SECONDS = 4, 0.05
-"""Voices that may do without the network at once before some notes end, and the time between two such sheddings."""
+IDLE_SECONDS = 0.002  # between two looks for something to compute
 PEAK_FALL = 0.9995  # of the meter's peak, a sample-rate independent fall per block of 64 samples
 
 
@@ -80,8 +72,7 @@ class LiveEngine:
         self._recorded_from = 0  # position of the synth
         self._played: list[Event] = []  # since the last block, where it is recorded
         self._clock = SampleClock(self.sample_rate)
-        self._dropped = self._late = self._shed = 0
-        self._relief, self._shed_again, self._strains = 0.0, 0.0, list[float]()
+        self._dropped = self._late = 0
 
     # --- called by any thread ---
 
@@ -193,52 +184,25 @@ class LiveEngine:
         for source in self.sources:
             self._listen_to(source)
         self._fulfil()
-        synth.foresee(self._transport.coming(synth.position, samples))
+        for event in self._transport.coming(synth.position, samples):
+            synth.announce(event)
         self._take(self._transport.advance(synth.position, samples))
         block = synth.render(samples)
-        if synth.behind >= MOST_BEHIND:
-            self._fall_behind()
         if self.tapping:
             self.taps.append(Tap(synth.position, block.mean(axis=1), heard))
         self._record(block)
         self._publish(block)
         return block
 
-    def strained(self) -> None:
-        """A block was nearly late: speculate less for a while; when it goes on, some notes end (`Synth.shed`)."""
-        now = time.perf_counter()
-        self._strains = [*(moment for moment in self._strains if now - moment < RELIEF_SECONDS), now]
-        self._relief = now + RELIEF_SECONDS
-        if len(self._strains) > PATIENCE:
-            self._strains = []
-            self._shed += self._synth.shed()
-
-    def _fall_behind(self) -> None:
-        """The network is late for many voices: speculate less, and let some notes end before there is a gap."""
-        now = time.perf_counter()
-        self._relief = now + RELIEF_SECONDS
-        if now >= self._shed_again:
-            self._shed_again = now + SHED_SECONDS
-            self._shed += self._synth.shed()
-
     def interrupted(self) -> None:
         """The sound had a gap: from now on samples come later than they did."""
         self._clock.reset()
 
-    # --- called by the foresight (or by the render worker, where there is none) ---
+    # --- called by another thread ---
 
-    def look_ahead(self, *, short: bool = False) -> bool:
-        """Compute a piece of the future, a short one only; return whether there was anything to do."""
-        hurried = bool(self._relief) and time.perf_counter() < self._relief
-        return self._synth.look_ahead(hurried=hurried, short=short)
-
-    def prepare_onset(self) -> bool:
-        """Compute how a note begins that nobody has played yet; return whether there was anything to do."""
-        return self._synth.prepare_onset()
-
-    def wait_for_events(self, seconds: float) -> None:
-        """Until there may be something short to compute, but not longer than so long."""
-        self._synth.wait_for_events(seconds)
+    def look_ahead(self) -> bool:
+        """Compute a piece of the future; return whether there was anything to do."""
+        return self._synth.look_ahead()
 
     # --- below: the render worker alone ---
 
@@ -334,7 +298,6 @@ class LiveEngine:
             knobs=synth.knobs,
             dropped=self._dropped,
             late=self._late + synth.late,
-            shed=self._shed,
             faulty=synth.faulty,
             prepared=synth.prepared,
             pedals=self._monitor.pedals,
@@ -343,41 +306,29 @@ class LiveEngine:
         )
 
 
-class Foresight:
-    """Threads that compute the future of an engine's voices while the render worker plays the present.
-
-    Two where there are more than two cores: what follows from an event is due within 12 ms and should not wait for a
-    long window of held notes. On two cores a second one takes more from the worker than it gives.
-    """
+class LookAhead:
+    """A thread that computes what pads and songs will need while the render worker plays the present."""
 
     def __init__(self, engine: LiveEngine) -> None:
         self._engine = engine
         self._stop = threading.Event()
-        kinds = (("long", False), ("short", True))[: max(1, (os.cpu_count() or 1) - 1)]
-        self._threads = [
-            threading.Thread(target=self._run, args=(short,), name=f"foresight, {name}", daemon=True)
-            for name, short in kinds
-        ]
+        self._thread = threading.Thread(target=self._run, name="look ahead", daemon=True)
 
     def start(self) -> None:
         """Begin."""
-        for thread in self._threads:
-            thread.start()
+        self._thread.start()
 
     def stop(self) -> None:
-        """End, after the pieces that are being computed."""
+        """End, after the piece that is being computed."""
         self._stop.set()
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
-    def _run(self, short: bool) -> None:
+    def _run(self) -> None:
         prepare_thread(FORESIGHT)
         while not self._stop.is_set():
-            if self._engine.look_ahead(short=short):
-                continue
-            prepared = not short and self._engine.prepare_onset()
-            self._engine.wait_for_events(REST_SECONDS if prepared else IDLE_SECONDS)
+            if not self._engine.look_ahead():
+                self._stop.wait(IDLE_SECONDS)
 
 
 def _lets_go(event: Event) -> bool:
@@ -386,18 +337,3 @@ def _lets_go(event: Event) -> bool:
         return event.value < PEDAL_DOWN
     modes = event.kind is Kind.CONTROL and event.number in (ALL_SOUND_OFF, *NOTE_MODES)
     return modes or event.kind in (Kind.NOTE_OFF, Kind.PANIC)
-
-
-def warm_up(instrument: Instrument) -> None:
-    """Play a chord unheard, so that the first note does not wait for memory and code to be fetched.
-
-    Pads and songs warm up as they make their first sounds."""
-    if instrument.kind != "keys":
-        return
-    synth = Synth(instrument)
-    synth.schedule(note_on(0, key, 64) for key in list(instrument.keys)[:: max(1, len(instrument.keys) // 8)])
-    synth.schedule(note_off(20_000, key) for key in instrument.keys)  # late enough for every size of window
-    for _ in range(60):
-        synth.render(512)
-    for key in instrument.keys:
-        synth.prepare(key)

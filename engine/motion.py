@@ -8,16 +8,15 @@ key and velocity: what is played live is what is rendered.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine import _native
+
 AGES = (0.1, 0.25, 0.5, 1.0, 2.0)  # seconds at which the depth is known; later it stays
 NUMBERS = 5 + len(AGES)
 """Numbers of a `Motion`, in the order of its fields."""
-WANDERING_HZ = 0.7  # mean rate at which rate and depth wander
-WAVES = 5  # sines that make a slow random process
 FASTEST, DEEPEST = 20.0, 200.0  # Hz and cents that a file may hold
 
 
@@ -53,53 +52,13 @@ class Motion:
         return max(self.drift, *self.depth) > 0
 
     def cents(self, seed: int, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Deviation of the pitch at some ages of a note."""
-        slow = _slow(seed)
-        depth = np.interp(seconds, (0.0, *AGES), (self.depth[0], *self.depth))
-        turns = self.rate * (seconds + self.wander * slow.integral(0, seconds)) + slow.start
-        return np.asarray(depth * np.sin(2 * np.pi * turns) + self.drift * slow.value(1, seconds))
+        """Deviation of the pitch at some ages of a note; seed: of the note."""
+        return np.asarray(_native.motion_cents(self.numbers().tolist(), seed, seconds.tolist()))
 
     def envelopes(self, seed: int, seconds: NDArray[np.float64], carriers: int) -> NDArray[np.complex64]:
         """Factors (frames, carriers) of the envelopes, 1 on average."""
-        hz, phase = _voices(seed, carriers)
-        angle = 2 * np.pi * self.spread * np.multiply.outer(seconds, hz) + phase
-        return np.asarray(1 + self.ensemble * np.exp(1j * angle).sum(-1) / np.sqrt(WAVES), np.complex64)
-
-
-@dataclass(frozen=True)
-class _Slow:
-    """Two random processes of unit variance, sums of slow sines.
-
-    hz, phase: of these, (2, WAVES). start: of the vibrato, in turns.
-    """
-
-    hz: NDArray[np.float64]
-    phase: NDArray[np.float64]
-    start: float
-
-    def value(self, which: int, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-        angle = 2 * np.pi * np.multiply.outer(seconds, self.hz[which]) + self.phase[which]
-        return np.asarray(np.sqrt(2 / WAVES) * np.sin(angle).sum(-1))
-
-    def integral(self, which: int, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Of `value` from the note-on on."""
-        angle = 2 * np.pi * np.multiply.outer(seconds, self.hz[which]) + self.phase[which]
-        falls = (np.cos(self.phase[which]) - np.cos(angle)) / (2 * np.pi * self.hz[which])
-        return np.asarray(np.sqrt(2 / WAVES) * falls.sum(-1))
-
-
-@lru_cache(maxsize=512)
-def _slow(seed: int) -> _Slow:
-    rng = np.random.default_rng([seed, 17])
-    hz = WANDERING_HZ * rng.uniform(0.3, 1.7, (2, WAVES))
-    return _Slow(hz, rng.uniform(0, 2 * np.pi, (2, WAVES)), float(rng.uniform()))
-
-
-@lru_cache(maxsize=512)
-def _voices(seed: int, carriers: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Frequencies, of unit variance, and phases (carriers, WAVES) of an ensemble's voices."""
-    rng = np.random.default_rng([seed, 18])
-    return rng.standard_normal((carriers, WAVES)), rng.uniform(0, 2 * np.pi, (carriers, WAVES))
+        made = _native.motion_crowd(self.numbers().tolist(), seed, seconds.tolist(), carriers)
+        return np.asarray(made[:, 0] + 1j * made[:, 1], np.complex64)
 
 
 def check_numbers(tables: NDArray[np.float64]) -> None:

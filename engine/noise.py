@@ -46,6 +46,12 @@ def band_sizes(bands: int, bins: int, sample_rate: int) -> NDArray[np.float32]:
     return np.bincount(band_of_bin(bands, bins, sample_rate), minlength=bands).astype(np.float32)
 
 
+def band_hz(bands: int, bins: int, sample_rate: int) -> NDArray[np.float64]:
+    """Mean frequency of every band, (bands,)."""
+    band, hz = band_of_bin(bands, bins, sample_rate), np.linspace(0, sample_rate / 2, bins)
+    return np.asarray(np.bincount(band, hz, bands) / np.bincount(band, minlength=bands))
+
+
 def power_in_bands(squared: Tensor, band: Tensor, factor: Tensor) -> Tensor:
     """Squared amplitudes of carriers (..., carriers) as power in their bands (..., bands), in units of white noise.
 
@@ -77,9 +83,3 @@ def noise_frames(synthesis: PartialSynthesis, channels: int) -> NDArray[np.compl
     view = np.lib.stride_tricks.sliding_window_view(noise, length, axis=1)[:, : NOISE_FRAMES * hop : hop]
     spectra = np.fft.rfft(view * synthesis.window.astype(np.float32), axis=2)
     return np.ascontiguousarray(spectra.transpose(1, 0, 2), np.complex64)
-
-
-def noise_rows(key: int, velocity: int, first: int, count: int) -> NDArray[np.int64]:
-    """Which of `noise_frames` are frames first, first + 1, ... of a note: others for every key and velocity."""
-    start = first + (key * 128 + velocity) * APART
-    return np.arange(start, start + count) % NOISE_FRAMES

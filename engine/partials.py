@@ -12,10 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-
-from engine.sounding import BandedLobes
 
 Lobes = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Real and imaginary, see `PartialSynthesis.lobes`."""
@@ -78,7 +75,6 @@ class PartialSynthesis:
 
     REACH = 12  # bins on either side of a carrier; the window's lobe is 100 dB down there
     STEPS = 256  # table entries a bin; between them the lobe is interpolated linearly
-    BAND = 128  # bins of a band of lobes
 
     def __post_init__(self) -> None:
         if self.length != 4 * self.hop:
@@ -105,14 +101,6 @@ class PartialSynthesis:
     def onset(self) -> NDArray[np.float32]:
         """Gain of a note's first samples, (rise,): half a period of a cosine, from 0 on."""
         return np.asarray((1 - np.cos(np.pi * np.arange(self.rise) / max(self.rise, 1))) / 2, np.float32)
-
-    def onset_gain(self, first: int, samples: int) -> NDArray[np.float32]:
-        """Gain of samples first, first + 1, ... since the note-on, (samples,): silence before it."""
-        gain, start = np.ones(samples, np.float32), max(-first, 0)
-        gain[:start] = 0
-        risen = self.onset[max(first, 0) :][: max(samples - start, 0)]
-        gain[start : start + len(risen)] = risen
-        return gain
 
     @cached_property
     def _lobe(self) -> NDArray[np.float64]:
@@ -147,25 +135,6 @@ class PartialSynthesis:
         np.add.at(real, (rows[folded], mirrored[folded]), taps[folded])
         np.add.at(imaginary, (rows[folded], mirrored[folded]), -taps[folded])
         return real, imaginary
-
-    def banded(self, hz: NDArray[np.float64]) -> BandedLobes:
-        """`lobes` in bands of BAND bins."""
-        real, imaginary = self.lobes(hz)
-        position = hz * self.length / self.sample_rate
-        sounding = np.flatnonzero((position > 0) & (position < self.bins - 1))
-        order = sounding[np.argsort(position[sounding])]
-        lobes = BandedLobes(torch.from_numpy(order), [], [], [])
-        for first in range(0, self.bins, self.BAND):
-            last = min(first + self.BAND, self.bins)
-            low, high = np.searchsorted(position[order], (first - self.REACH, last + self.REACH))
-            if high > low:
-                parts = real[order[low:high], first:last], imaginary[order[low:high], first:last]
-                ours, theirs = (torch.from_numpy(part) for part in parts)
-                mirrored = not np.array_equal(*parts)
-                lobes.edges.extend((first, last, int(low), int(high), int(mirrored)))
-                lobes.real.append(ours)
-                lobes.imaginary.append(theirs if mirrored else ours)
-        return lobes
 
     def _interpolate(self, distance: NDArray[np.float64]) -> NDArray[np.float64]:
         position = distance * self.STEPS

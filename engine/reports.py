@@ -33,7 +33,6 @@ class Snapshot:
     knobs: Mapping[str, float] = field(default_factory=dict)
     dropped: int = 0  # events that were lost
     late: int = 0  # events that came, or changes of voices that were ready, after their sample
-    shed: int = 0  # notes that were ended early to keep up
     faulty: int = 0  # voices that were ended because what they wrote was no sound
     prepared: float = 1.0  # share of the notes whose beginnings are computed
     pedals: Mapping[str, float] = field(default_factory=dict)  # sustain, sostenuto, soft: how far down, 0-1

@@ -35,7 +35,7 @@ from engine.guard import faulty_sentence
 from engine.instrument import check_part
 from engine.knobs import KNOBS
 from engine.library import DEFAULT, open_first
-from engine.live import Foresight, LiveEngine, warm_up
+from engine.live import LiveEngine, LookAhead
 from engine.memory import reserve_memory, rss_mb
 from engine.midi.events import Event, Kind, knob
 from engine.midi.mapping import ControllerMap, is_free
@@ -74,7 +74,7 @@ class Server:
     def __init__(self, pipe: Connection) -> None:
         self._pipe, self._sending = pipe, threading.Lock()
         self._engine: LiveEngine | None = None
-        self._foresight: Foresight | None = None
+        self._foresight: LookAhead | None = None
         self._output: AudioOutput | None = None
         self._silent: SilentOutput | None = None
         self._midi: MidiInput | None = None
@@ -187,9 +187,8 @@ class Server:
         self._send("instrument", _info(name, instrument))
 
     def _ready(self, name: str) -> Instrument:
-        """An instrument that sounds as it did when it was made, warmed up."""
+        """An instrument that sounds as it did when it was made."""
         opened = open_first(name, proved=True)
-        warm_up(opened.instrument)
         if opened.notice:
             self._say(opened.notice, problem=True)
         return opened.instrument
@@ -229,7 +228,7 @@ class Server:
     def _begin(self, instrument: Instrument) -> None:
         engine = LiveEngine(instrument)
         engine.sources.append(self._hear)
-        self._foresight = Foresight(engine)
+        self._foresight = LookAhead(engine)
         self._foresight.start()
         # Looking through everything for what can be forgotten takes 25 ms in which nothing else runs. What is there now
         # stays; what comes and goes while playing is young, or forgotten without being looked for.
@@ -266,7 +265,7 @@ class Server:
             if self._searching:
                 self._say(f"{self._wanted} is not there: {found[0].title} is used until it is.", problem=True)
             engine = self._engine
-            output = AudioOutput(engine.render, SAMPLE_RATE, engine.strained, engine.interrupted)
+            output = AudioOutput(engine.render, SAMPLE_RATE, engine.interrupted)
             output.open(found[0], self._block)
         except MusicNNError as error:
             self._say(str(error), problem=True)

@@ -66,12 +66,13 @@ class Stft:
         return window(self.window, self.length).astype(np.float32)
 
     @cached_property
-    def _analysis_window(self) -> Samples:
+    def analysis_window(self) -> Samples:
         """The window that makes a sine of amplitude 1 peak at 1, (length,)."""
-        return (window(self.window, self.length) * self._scale).astype(np.float32)
+        return (window(self.window, self.length) * self.scale).astype(np.float32)
 
     @cached_property
-    def _scale(self) -> float:
+    def scale(self) -> float:
+        """By which a spectrum is multiplied so that a sine of amplitude 1 peaks at 1."""
         return float(2.0 / window(self.window, self.length).sum())
 
     @cached_property
@@ -93,11 +94,11 @@ class Stft:
 
     def transform(self, frames: Samples) -> Spectrum:
         """Spectra (..., bins) of unwindowed stretches of signal (..., length)."""
-        return np.fft.rfft(frames * self._analysis_window, axis=-1).astype(np.complex64, copy=False)
+        return np.fft.rfft(frames * self.analysis_window, axis=-1).astype(np.complex64, copy=False)
 
     def inverse(self, spectra: Spectrum) -> Samples:
         """Windowed stretches (..., length), ready to be overlapped and added, of spectra (..., bins)."""
-        frames = np.fft.irfft(spectra / np.float32(self._scale), n=self.length, axis=-1)
+        frames = np.fft.irfft(spectra / np.float32(self.scale), n=self.length, axis=-1)
         return (frames * self.synthesis_window).astype(np.float32)
 
     def analyse(self, signal: Samples) -> Spectrum:

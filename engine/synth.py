@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from engine.audio.limiter import LOOKAHEAD, Limiter
-from engine.codec import Heard, Note
+from engine.codec import Heard
 from engine.guard import LOUDEST, is_sound
 from engine.instrument import Instrument
 from engine.knobs import KNOBS, MASTER
@@ -20,15 +20,13 @@ from engine.ramp import Ramp
 from engine.spectral import Samples
 from engine.units import db_to_gain
 from engine.voices.bank import Bank, new_bank
-from engine.voices.models import BinKeys, PartialKeys, Touch, channel_gains, soft_gain
+from engine.voices.models import channel_gains, soft_gain
 from engine.voices.pads import PadsBank
 
 CHANNELS = 16
 MIN_NOTE_SECONDS = 0.01  # FluidSynth's: a shorter note is held that long
 VOLUME_RAMP_SECONDS = 0.01
 VIBRATO_HZ = 5.5
-FORESEE_SAMPLES = 2048
-"""Between two looks for what coming events let go of, an eighth of what is known ahead: in a rush each takes 0.3 ms."""
 VIBRATO_STEP = 64  # samples between two values of the vibrato
 
 
@@ -44,7 +42,7 @@ class Part:
 
 class Synth:
     """A main instrument on sixteen channels, and others on channels of their own. Not thread-safe: one thread calls
-    everything but `look_ahead`, `wait_for_events` and `new_part`.
+    everything but `look_ahead` and `new_part`.
 
     position: samples rendered so far; events are scheduled on this clock.
     """
@@ -66,9 +64,6 @@ class Synth:
         self._queue: list[tuple[int, int, Event]] = []
         self._releases: list[tuple[int, int]] = []
         self._earliest: dict[int, int] = {}
-        self._foreseen: list[Event] = []
-        self._struck: set[int] = set()  # channels with new notes, whose releases may be foreseen
-        self._foreseen_until = 0  # sample before which releases are not looked for again
         numbers: itertools.count[int] = itertools.count()
         self._channels = [ChannelState.of_channel(index, numbers) for index in range(CHANNELS)]
         self._where: dict[int, tuple[int, Part]] = {}  # channel and part of every note that sounds
@@ -128,37 +123,6 @@ class Synth:
             velocity = max(1.0, event.value * self._softened(event.channel))
             wait = max(0, event.sample - self.position)
             self.part(event.channel).bank.announce(event.number, velocity, event.channel, wait)
-
-    def foresee(self, events: Sequence[Event]) -> None:
-        """These events, timed on this clock and in order, will probably be scheduled when their time has come.
-
-        Notes are announced, and releases too: what a pedal lets go of is found by playing the events to a copy of the
-        channel. What was foreseen from the first of these events on is forgotten.
-        """
-        if events:
-            for event in events:
-                self.announce(event)
-            kept = [event for event in self._foreseen if self.position <= event.sample < events[0].sample]
-            self._foreseen = [*kept, *events]
-            kinds = Kind.NOTE_OFF, Kind.NOTE_ON, Kind.CONTROL
-            self._struck |= {event.channel for event in events if event.kind in kinds}
-        if self._struck and self.position >= self._foreseen_until:
-            self._foreseen_until = self.position + FORESEE_SAMPLES
-            channels, self._struck = self._struck, set()
-            for index in channels if self._foreseen else ():
-                self._foresee_releases(index)
-
-    def _foresee_releases(self, index: int) -> None:
-        channel = self._channels[index].copy()
-        ends: dict[tuple[int, Part], list[int]] = {}
-        for event in self._foreseen:
-            if event.channel == index and event.sample >= self.position:
-                for command in channel.apply(event):
-                    if isinstance(command, Release) and command.note in self._where:
-                        sample = max(event.sample, self._earliest.get(command.note, 0))
-                        ends.setdefault((sample, self._where[command.note][1]), []).append(command.note)
-        for (sample, part), notes in ends.items():
-            part.bank.expect(notes, sample - self.position)
 
     def clear_schedule(self) -> None:
         """Forget every event that has not happened yet."""
@@ -236,28 +200,11 @@ class Synth:
                 self._silence(number)
         return np.zeros_like(sound)
 
-    def look_ahead(self, *, hurried: bool = False, short: bool = False) -> bool:
+    def look_ahead(self) -> bool:
         """Compute a piece of every part's future, see `Bank.look_ahead`; return whether there was anything to do."""
         with np.errstate(all="ignore"):
-            busy = [
-                part.bank.look_ahead(hurried=hurried, short=short) for part in self._parts
-            ]  # none waits for another
+            busy = [part.bank.look_ahead() for part in self._parts]  # none waits for another
         return any(busy)
-
-    def prepare_onset(self) -> bool:
-        """Compute how a note begins that nobody has played yet; return whether there was anything to do."""
-        with np.errstate(all="ignore"):
-            return any(part.bank.prepare_onset() for part in self._parts)
-
-    def wait_for_events(self, seconds: float) -> None:
-        """Until there may be a new piece of the main part's future to compute, but not longer than so long."""
-        self._parts[0].bank.wait_for_events(seconds)
-
-    def prepare(self, key: int) -> None:
-        """Make the tables that a key needs, which the first note on it would wait for."""
-        model = self.instrument.model
-        if isinstance(model, PartialKeys | BinKeys):
-            model.prepare(Note(key, 64), model.latent(Touch(0.0, 1.0, 1.0, dict(self.knobs))))
 
     @property
     def prepared(self) -> float:
@@ -270,24 +217,9 @@ class Synth:
         return sum(part.bank.late for part in self._parts)
 
     @property
-    def behind(self) -> int:
-        """How many voices go on as they may because what they need is not computed."""
-        return sum(part.bank.behind for part in self._parts)
-
-    @property
     def faulty(self) -> int:
         """Voices and blocks that were silenced because they were no sound, see `engine.guard`."""
         return self._silenced + sum(part.bank.faulty for part in (*self._parts, *self._leaving))
-
-    def shed(self) -> int:
-        """End some notes early that are hardly missed, see `Bank.shed`; return how many."""
-        for part in self._parts:
-            numbers = part.bank.shed()
-            for number in numbers:
-                self._forget(number)
-            if numbers:
-                return len(numbers)
-        return 0
 
     def heard(self) -> tuple[Heard, ...]:
         """What the main part's network hears from now on, for display; see `engine.codec.two_sines`."""
@@ -361,7 +293,6 @@ class Synth:
         velocity = max(1.0, velocity * self._softened(index))
         part = self.part(index)
         self._where[number] = index, part
-        self._struck.add(index)
         self._earliest[number] = self.position + round(MIN_NOTE_SECONDS * self.sample_rate)
         for stolen in part.bank.start(number, key, velocity, index):
             self._forget(stolen)

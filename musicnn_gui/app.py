@@ -137,7 +137,7 @@ class _MetersFile:
             "load": meters.load if meters else 0.0, "worst_load": meters.worst_load if meters else 0.0,
             "xruns": meters.xruns if meters else 0, "device_xruns": meters.device_xruns if meters else 0,
             "dropped": snapshot.dropped, "late": snapshot.late,
-            "shed": snapshot.shed, "prepared": snapshot.prepared, "voices": snapshot.voices,
+            "prepared": snapshot.prepared, "voices": snapshot.voices,
             "latency_ms": self._session.latency_ms,
             "playing": snapshot.playing, "score_position": snapshot.score_position,
             "midi": self._session.midi_connected,

@@ -2,12 +2,14 @@
 
 import numpy as np
 
-from engine.sounding import Tone, sounds
+from engine import _native
 
 
 def stretches_of(synthesis, turned, hz):
     """Mono stretches (frames, length) of envelopes (frames, carriers) already turned by their carriers' phases."""
-    turned = np.asarray(turned, np.complex64)
-    tone = Tone(turned[:, None], np.ones_like(turned), (1.0, 0.0, 1.0, 0.0), synthesis.banded(hz))
-    ((stretches, _),) = sounds([tone], synthesis.length)
-    return stretches[:, 0]
+    values = np.zeros((4, len(hz)), np.float32)
+    made = []
+    for row in np.asarray(turned, np.complex64):
+        values[0], values[1] = row.real, row.imag
+        made.append(_native.stretch(synthesis.length, synthesis.sample_rate, np.asarray(hz, np.float64), values)[0])
+    return np.stack(made)

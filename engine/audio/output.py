@@ -125,14 +125,14 @@ class AudioOutput:
     """One output stream. `open` and `close` are called by one thread; `meters` may be read by any."""
 
     def __init__(
-        self, render: Callable[[int], Samples], sample_rate: int, strained: Callable[[], None] = lambda: None,
+        self, render: Callable[[int], Samples], sample_rate: int,
         interrupted: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         """`render(samples)` -> (samples, 2) at `sample_rate`; called by the worker thread alone.
 
-        It also calls `strained()` where a block was ready only just in time, and `interrupted()` after a gap.
+        It also calls `interrupted()` after a gap.
         """
-        self._render, self._engine_rate, self._strained, self._interrupted = render, sample_rate, strained, interrupted
+        self._render, self._engine_rate, self._interrupted = render, sample_rate, interrupted
         self.meters = OutputMeters()
         self._stop = threading.Event()
         self._worker: threading.Thread | None = None
@@ -160,7 +160,7 @@ class AudioOutput:
         self._stream = stream
         self._stop = threading.Event()
         feeder = _Feeder(
-            stream, ring, self._render, self._strained, self._interrupted, self._engine_rate, rate, block,
+            stream, ring, self._render, self._interrupted, self._engine_rate, rate, block,
             self._publish, self._stop,
         )  # fmt: skip
         self.meters = OutputMeters(
@@ -205,13 +205,13 @@ class _Feeder:
     """The render worker's loop."""
 
     def __init__(
-        self, stream: Any, ring: Any, render: Callable[[int], Samples], strained: Callable[[], None],
+        self, stream: Any, ring: Any, render: Callable[[int], Samples],
         interrupted: Callable[[], None], engine_rate: int, rate: int, block: int,
         publish: Callable[[OutputMeters], None],
         stop: threading.Event,
     ) -> None:  # fmt: skip
         self._stream, self._ring, self._render = stream, ring, render
-        self._strained, self._interrupted = strained, interrupted
+        self._interrupted = interrupted
         self._engine_rate, self._rate, self._block, self._target = engine_rate, rate, block, ring_samples(block, rate)
         self._publish, self._stop = publish, stop
         self._resampler = Resampler(engine_rate, rate, CHANNELS) if rate != engine_rate else None
@@ -275,8 +275,6 @@ class _Feeder:
         if self._resampler is not None:
             block = self._resampler.process(block)
         seconds = time.perf_counter() - start
-        if self._stream.active and self._ring.read_available < self._target // 2:
-            self._strained()
         if len(block):
             self._ring.write(np.ascontiguousarray(block, np.float32))
         return seconds, max(1, samples)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from engine.midi.events import DRUM_CHANNEL, Event, Kind
 
@@ -28,7 +28,6 @@ PITCH_RANGE, FINE_TUNING, COARSE_TUNING = (0, 0), (0, 1), (0, 2)  # registered p
 CENTRE = 64  # MSB of a tuning that changes nothing
 DRUM_BANKS = (120, 126, 127)  # MSB: General MIDI 2, and XG's effects and drum kits
 MELODIC_BANKS = (64, 121)  # MSB that take the drums from channel 10: XG's effects voices, General MIDI 2
-COPIED = 1 << 40  # from which on the notes of a copied channel are numbered
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +131,6 @@ class ChannelState:
     def keys_down(self) -> list[int]:
         """Keys that are held by a finger, not by a pedal."""
         return [note.key for note in self._notes.values() if note.down]
-
-    def copy(self) -> ChannelState:
-        """Another channel in the same state, to try events on; notes that begin there have numbers of their own."""
-        notes = {number: replace(note) for number, note in self._notes.items()}
-        numbers = itertools.count(COPIED)
-        return replace(self, numbers=numbers, controllers=dict(self.controllers), _notes=notes)
 
     def apply(self, event: Event) -> list[Command]:
         """Take an event of this channel; return what notes must do, in order."""

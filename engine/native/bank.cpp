@@ -23,6 +23,7 @@ constexpr int kQuietFrames = 32;        // that are not heard, after which a voi
 constexpr int kHorizon = 64;            // frames that are written ahead
 constexpr int kSoon = 24, kMany = 4;    // windows needed later than that wait until there are so many
 constexpr int kRows = 6;                // windows that are written at once
+constexpr int kOwn = 128;               // samples of a block for each window that the renderer writes itself, live
 constexpr long long kSettled = 44100;   // samples for which latent knobs rest before beginnings are prepared there
 constexpr int kLongestPart = 512;       // samples that are rendered at once
 constexpr double kStretch = 2e-3;       // inharmonicity at the knob's ends, added to the partials' own
@@ -100,12 +101,27 @@ std::unique_ptr<Bank::Memo> Bank::new_memo(const PointRef& point) const {
     return memo;
 }
 
-// The memo's stream of a note, where it has one.
-Stream* Bank::root(int key, double velocity, const PointRef& point) {
-    if (point != memo_->point) return nullptr;
-    const int row = std::clamp(key, instrument().first_key, instrument().last_key) - instrument().first_key;
-    const int step = std::min(static_cast<int>(velocity) / kVelocityStep, kVelocitySteps - 1);
-    return &memo_->streams[static_cast<size_t>(row) * kVelocitySteps + step];
+Heard Bank::heard_of(int key, double velocity, const PointRef& point) const {
+    const int known = std::clamp(key, instrument().first_key, instrument().last_key);
+    return {{known, heard_velocity(velocity), Note::kHeld}, point};
+}
+
+// A stream of a note that voices share, and the number of its users; nothing where there is none.
+std::pair<Stream*, std::atomic<int>*> Bank::root(const Heard& heard) {
+    if (heard.point == memo_->point) {
+        const int row = heard.note.key - instrument().first_key;
+        const int step = static_cast<int>(heard.note.velocity) / kVelocityStep;
+        return {&memo_->streams[static_cast<size_t>(row) * kVelocitySteps + step], &memo_->users};
+    }
+    for (Early& early : early_) {
+        const Heard& other = early.stream.heard;
+        if (early.used >= 0 && other.point == heard.point && other.note.key == heard.note.key &&
+            other.note.velocity == heard.note.velocity) {
+            early.used = clock_;
+            return {&early.stream, &early.users};
+        }
+    }
+    return {nullptr, nullptr};
 }
 
 Bank::Voice* Bank::voice(int number) {
@@ -173,16 +189,12 @@ std::vector<int> Bank::start(int number, int key, double velocity, int channel) 
 
 // Let a voice read its note from the beginning on.
 void Bank::begin(Voice& voice) {
-    const PointRef& point = touches_[voice.channel].point;
-    Stream* stream = root(voice.key, voice.velocity, point);
-    voice.from_memo = stream != nullptr;
-    if (stream) {
-        voice.heard = stream->heard;
-        ++memo_->users;
+    voice.heard = heard_of(voice.key, voice.velocity, touches_[voice.channel].point);
+    auto [stream, users] = root(voice.heard);
+    voice.users = users;
+    if (users) {
+        ++*users;
     } else {
-        voice.heard = {{std::clamp(voice.key, instrument().first_key, instrument().last_key),
-                        heard_velocity(voice.velocity), Note::kHeld},
-                       point};
         stream = own_stream(voice);
         stream->heard = voice.heard;
         stream->knots = {};
@@ -235,29 +247,45 @@ void Bank::touch(int channel, float left, float right, double semitones, const K
 }
 
 void Bank::announce(int key, double velocity, int channel, long long samples) {
-    Stream* stream = root(key, velocity, touches_[channel].point);
-    if (!stream || stream->begun()) return;
+    const Heard heard = heard_of(key, velocity, touches_[channel].point);
+    Stream* stream = root(heard).first;
+    if (!stream) {
+        Early* oldest = nullptr;
+        for (Early& early : early_)
+            if (early.users == 0 && (!oldest || early.used < oldest->used)) oldest = &early;
+        if (!oldest || !oldest->stream.claim()) return;
+        stream = &oldest->stream;
+        stream->clear();
+        stream->heard = heard;
+        oldest->used = clock_;
+        stream->release();
+    }
+    if (stream->begun()) return;
     {
         const std::lock_guard lock(announcing_);
         announced_.push_back({stream, clock_ + samples});
-        if (announced_.size() > 64) announced_.pop_front();
+        if (announced_.size() > early_.size()) announced_.pop_front();
     }
     wake();
 }
 
 // --- rendering ---
 
-std::vector<int> Bank::render(float* left, float* right, int samples) {
+std::vector<int> Bank::render(float* left, float* right, int samples, int left_in_block) {
     std::vector<int> ended;
+    if (block_over_) {
+        ++block_;
+        spare_ = std::max(samples, left_in_block) / kOwn;
+    }
+    block_over_ = left_in_block <= samples;
     std::fill_n(left, samples, 0.0f);
     std::fill_n(right, samples, 0.0f);
     settle();
     let_go();
-    for (const auto& one : voices_)
-        if (!one->pending && one->fade != Fade::damped) turn(*one);
     int done = 0;
     while (done < samples || (samples == 0 && done == 0)) {
         make_changes(samples - done);
+        for (const auto& one : voices_) turn(*one);
         const int part = static_cast<int>(
             std::min<long long>({samples - done, kLongestPart, std::max(1LL, until_next())}));
         for (const auto& one : voices_) {
@@ -349,6 +377,7 @@ void Bank::branch(Voice& voice, int border, const Heard& heard, bool lead, long 
     voice.pending = stream;
     voice.border = border;
     voice.due = voice.planned = due;
+    voice.branched = block_;
     voice.slot->due = due - voice.position;
     voice.slot->pending.store(stream, std::memory_order_release);
 }
@@ -356,7 +385,8 @@ void Bank::branch(Voice& voice, int border, const Heard& heard, bool lead, long 
 // Let the network hear knobs that have moved.
 void Bank::turn(Voice& voice) {
     const PointRef& point = touches_[voice.channel].point;
-    if (point == voice.heard.point || voice.position < voice.turn_from) return;
+    if (voice.pending || voice.fade == Fade::damped || point == voice.heard.point) return;
+    if (voice.position < voice.turn_from) return;
     if (voice.made == 0 && voice.position == 0) {  // nothing has been heard
         leave(voice);
         begin(voice);
@@ -371,8 +401,13 @@ void Bank::turn(Voice& voice) {
 
 long long Bank::until_next() const {
     long long wait = std::numeric_limits<int>::max();
-    for (const auto& one : voices_)
-        if (one->pending) wait = std::min(wait, one->due - one->position);
+    for (const auto& one : voices_) {
+        const bool turns = one->heard.point != touches_[one->channel].point && one->fade != Fade::damped;
+        if (one->pending)
+            wait = std::min(wait, one->due - one->position);
+        else if (turns && one->turn_from > one->position)
+            wait = std::min(wait, one->turn_from - one->position);
+    }
     return wait;
 }
 
@@ -396,13 +431,21 @@ void Bank::make_changes(long long samples) {
     }
 }
 
-// Whether a voice's pending future may be heard; where nobody else writes, it is written now.
+// Whether a voice's pending future may be heard. Where nobody else writes, it is written now; live, only where its event
+// came in this block, which is long then: the workers may not have seen it, and there is the time.
 bool Bank::ready(Voice& voice) {
-    if (live_) return voice.pending->begun();
-    Stream* current = voice.slot->current;
-    while (current->written < current->knots.index(instrument().grid, voice.border)) instrument().write({current});
-    if (!voice.pending->begun()) instrument().write({voice.pending});
-    return true;
+    Stream *current = voice.slot->current, *pending = voice.pending;
+    if (pending->begun()) return true;
+    if (live_ && (voice.branched < block_ || spare_-- <= 0)) return false;
+    if (!current->claim()) return false;
+    const bool claimed = pending->claim();
+    if (claimed) {
+        while (current->written < current->knots.index(instrument().grid, voice.border)) instrument().write({current});
+        if (!pending->begun()) instrument().write({pending});
+        pending->release();
+    }
+    current->release();
+    return pending->begun();
 }
 
 // Go the way of the pending future. Frames that have begun are led over from what they were.
@@ -438,8 +481,8 @@ void Bank::change(Voice& voice) {
 
 // The voice reads its stream no more.
 void Bank::leave(Voice& voice) {
-    if (voice.from_memo) --memo_->users;
-    voice.from_memo = false;
+    if (voice.users) --*voice.users;
+    voice.users = nullptr;
 }
 
 // Let a voice fade without the network: of what has been written only that counts which is heard now.
@@ -455,7 +498,11 @@ void Bank::end(Voice& voice) {
     leave(voice);
     voice.slot->current = nullptr;
     voice.slot->pending = nullptr;
-    // A worker may still write for it: the streams are cleared when they are used again.
+    for (Stream& stream : voice.slot->own)
+        if (stream.claim()) {  // or a worker still writes it: then it is cleared when it is used again
+            stream.clear();
+            stream.release();
+        }
     voice.slot->used = false;
     voice.slot = nullptr;
 }
@@ -463,8 +510,15 @@ void Bank::end(Voice& voice) {
 // Whether a frame may be made to sound: known, or, live, to be done without.
 bool Bank::write_for(Voice& voice, int frame) {
     if (voice.track.knows(frame)) return true;
-    if (live_) return frame > 0;
-    if (voice.fade == Fade::damped && voice.track.stream()->begun()) return true;
+    if (live_ && frame > 0) return true;
+    if (live_) {  // it begins a block later where a worker writes it, or there is no time
+        Stream* stream = voice.slot->current;
+        if (spare_-- <= 0 || !stream->claim()) return false;
+        if (!stream->begun()) instrument().write({stream});
+        stream->release();
+        return true;
+    }
+    if (voice.track.frozen()) return true;
     std::vector<Stream*> batch = {voice.slot->current};
     for (const auto& one : voices_) {  // whoever needs the same soon joins
         Stream* stream = one->slot->current;
@@ -486,6 +540,7 @@ void Bank::make_frames(Voice& voice, int end) {
         voice.track.at(frame, envelopes_);
         retune(voice, frame);
         synthesise(voice, frame, envelopes_, std::numeric_limits<long long>::min(), false);
+        if (voice.fade == Fade::silenced && voice.fade_left <= 0) return;
         voice.quiet = voice.level < kSilent && frame > kQuietFrames ? voice.quiet + 1 : 0;
         voice.slot->needed.store(frame + 1, std::memory_order_relaxed);
     }
@@ -604,7 +659,18 @@ void Bank::add_stretch(Voice& voice, int frame, float level, long long from, boo
     const float* window = instrument().writes_bins() ? instrument().stretch_window.data() : nullptr;
     const std::complex<float>* stretch = partials_->stretch(scratch_);
     const long long start = (frame + 1LL) * partials_->hop() - length;
-    float energy = 0;
+    float energy = 0, highest = 0;
+    for (int i = 0; i < length; ++i) {
+        const float left = std::abs(stretch[i].real()), right = std::abs(stretch[i].imag());
+        energy += left * left + right * right;  // no maximum finds what is no number
+        highest = std::max(highest, std::max(left, right));
+    }
+    if (!std::isfinite(energy) || highest > loudest_ * static_cast<float>(length)) {  // no sound: the voice ends
+        faulty_ += voice.fade != Fade::silenced || voice.fade_left > 0;
+        voice.fade = Fade::silenced;
+        voice.fade_left = 0;
+        return;
+    }
     for (int i = static_cast<int>(std::max(-start, 0LL)); i < length; ++i) {
         const long long sample = start + i;
         float gain = 1.0f / static_cast<float>(length);
@@ -617,14 +683,8 @@ void Bank::add_stretch(Voice& voice, int frame, float level, long long from, boo
         const float left = gain * stretch[i].real(), right = gain * stretch[i].imag();
         voice.left[static_cast<size_t>(sample) & (ring_ - 1)] += left;
         voice.right[static_cast<size_t>(sample) & (ring_ - 1)] += right;
-        energy += left * left + right * right;
     }
     if (!over) voice.level = level;
-    if (!(energy <= loudest_ * loudest_)) {  // no number, or no sound
-        ++faulty_;
-        voice.fade = Fade::silenced;
-        voice.fade_left = 0;
-    }
 }
 
 void Bank::add_noise(Voice& voice, int frame, const Envelopes& envelopes, float fade, const float sides[4]) {

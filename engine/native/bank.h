@@ -56,7 +56,8 @@ class Bank {
     // A note will probably begin in so many samples.
     void announce(int key, double velocity, int channel, long long samples);
     // The next samples of both sides; returns the numbers of the notes that have ended in them.
-    std::vector<int> render(float* left, float* right, int samples);
+    // left_in_block: samples from here to the end of the block that these are a part of, if it goes on.
+    std::vector<int> render(float* left, float* right, int samples, int left_in_block);
 
     struct Sounding {
         int number, key;
@@ -91,8 +92,9 @@ class Bank {
         int number = 0, channel = 0, key = 0;
         double velocity = 64;
         Heard heard;
-        long long position = 0, due = 0, planned = 0, turn_from = 0;
-        bool let_go = false, released = false, waiting = false, waited = false, from_memo = false;
+        long long position = 0, due = 0, planned = 0, branched = 0, turn_from = 0;
+        bool let_go = false, released = false, waiting = false, waited = false;
+        std::atomic<int>* users = nullptr;  // of what the stream belongs to, where it is not the voice's own
         Stream* pending = nullptr;
         int border = 0;
         Fade fade = Fade::none;
@@ -126,9 +128,17 @@ class Bank {
         explicit Memo(size_t size) : streams(size) {}
     };
 
+    // A beginning that was announced where the memo knows nothing.
+    struct Early {
+        Stream stream;
+        std::atomic<int> users{0};
+        long long used = -1;  // on the clock
+    };
+
     const Instrument& instrument() const { return *instrument_; }
     std::unique_ptr<Memo> new_memo(const PointRef& point) const;
-    Stream* root(int key, double velocity, const PointRef& point);
+    Heard heard_of(int key, double velocity, const PointRef& point) const;
+    std::pair<Stream*, std::atomic<int>*> root(const Heard& heard);
     Voice* voice(int number);
     Voice* free_voice();
     Stream* own_stream(Voice& voice);
@@ -174,7 +184,11 @@ class Bank {
     std::vector<std::unique_ptr<Voice>> idle_;
     std::array<Touch, kChannels> touches_;
     std::unique_ptr<Memo> memo_;
+    std::array<Early, 32> early_;
     long long clock_ = 0, settled_ = 0, late_ = 0, faulty_ = 0;
+    long long block_ = 0;  // blocks rendered
+    bool block_over_ = true;
+    int spare_ = 0;  // windows that the renderer may still write itself in this block
     float loudest_ = 1000;
     Partials::Scratch scratch_;
     Envelopes envelopes_, others_;

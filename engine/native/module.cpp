@@ -206,13 +206,13 @@ struct Voices {
     Bank bank;
 };
 
-nb::tuple render(Voices& voices, int samples) {
+nb::tuple render(Voices& voices, int samples, int left_in_block) {
     float* out;
     const auto sound = array<2>({2, static_cast<size_t>(samples)}, out);
     std::vector<int> ended;
     {
         nb::gil_scoped_release unlocked;
-        ended = voices.bank.render(out, out + samples, samples);
+        ended = voices.bank.render(out, out + samples, samples, left_in_block);
     }
     return nb::make_tuple(sound, ended);
 }
@@ -224,6 +224,69 @@ void touch(Voices& voices, int channel, float left, float right, double semitone
                       {knobs[0], knobs[1], knobs[2], knobs[3], knobs[4], knobs[5], knobs[6], knobs[7], knobs[8],
                        knobs[9], knobs[10], knobs[11]},
                       latent);
+}
+
+nb::object inputs(const Instrument& instrument, int key, double velocity, std::optional<long long> release,
+                  const std::vector<int>& frames, const std::vector<double>& latent) {
+    float* values;
+    const auto out = array<2>({frames.size(), static_cast<size_t>(instrument.network->features())}, values);
+    const PointRef point = instrument.point(latent);
+    for (size_t i = 0; i < frames.size(); ++i) {
+        float* row = values + i * instrument.network->features();
+        instrument.codec->frame({key, velocity, release.value_or(Note::kHeld)}, frames[i], row);
+        std::copy(point->features.begin(), point->features.end(), row + instrument.codec->features());
+    }
+    return nb::cast(out);
+}
+
+nb::tuple tables(const Instrument& instrument, int key, const std::vector<double>& latent) {
+    const KeyTables made = instrument.tables->of_key(key, latent);
+    const Motion& motion = made.motion;
+    std::vector<double> numbers = {motion.rate, motion.wander, motion.drift, motion.ensemble, motion.spread};
+    numbers.insert(numbers.end(), motion.depth.begin(), motion.depth.end());
+    return nb::make_tuple(made.hz, made.reference_re, made.reference_im, made.noise, made.exponent, made.voicing_db,
+                          numbers);
+}
+
+nb::object stretch(int length, int sample_rate, const Table<double, 1>& hz, const In<2>& values) {
+    const Partials partials(length, length / 4, sample_rate, 0, kernels());
+    Partials::Lobes lobes;
+    Partials::Scratch scratch = partials.scratch();
+    const int carriers = static_cast<int>(hz.size());
+    if (values.shape(0) != 4 || values.shape(1) != hz.size()) throw std::invalid_argument("four values each are wanted");
+    partials.place(hz.data(), carriers, lobes);
+    partials.begin(lobes, values.data(), carriers, scratch);
+    const std::complex<float>* made = partials.stretch(scratch);
+    float* sound;
+    const auto out = array<2>({2, static_cast<size_t>(length)}, sound);
+    for (int i = 0; i < length; ++i) {
+        sound[i] = made[i].real() / static_cast<float>(length);
+        sound[length + i] = made[i].imag() / static_cast<float>(length);
+    }
+    return nb::cast(out);
+}
+
+Motion motion_of(const std::vector<double>& n) {
+    if (n.size() != 10) throw std::invalid_argument("a motion is ten numbers");
+    return {n[0], n[1], n[2], n[3], n[4], {n[5], n[6], n[7], n[8], n[9]}};
+}
+
+std::vector<double> motion_cents(const std::vector<double>& numbers, unsigned seed, const std::vector<double>& seconds) {
+    const Motion motion = motion_of(numbers);
+    std::vector<double> out;
+    for (const double age : seconds) out.push_back(motion.cents(seed, age));
+    return out;
+}
+
+nb::object motion_crowd(const std::vector<double>& numbers, unsigned seed, const std::vector<double>& seconds,
+                        int carriers) {
+    const Motion motion = motion_of(numbers);
+    const auto count = static_cast<size_t>(carriers);
+    float* values;
+    const auto out = array<3>({seconds.size(), 2, count}, values);
+    for (size_t i = 0; i < seconds.size(); ++i)
+        motion.crowd(seed, seconds[i], 1, carriers, values + 2 * i * count, values + (2 * i + 1) * count);
+    return nb::cast(out);
 }
 
 std::vector<std::tuple<int, int, double, std::optional<long long>, long long>> heard(const Voices& voices) {
@@ -243,6 +306,10 @@ NB_MODULE(_native, module) {
              nb::arg("out"), nb::arg("kernels") = "")
         .def_prop_ro("states", &Network::states)
         .def("window", &window, nb::arg("input"), nb::arg("commit"), nb::arg("before"));
+    module.def("stretch", &stretch, nb::arg("length"), nb::arg("sample_rate"), nb::arg("hz"), nb::arg("values"));
+    module.def("motion_cents", &motion_cents, nb::arg("numbers"), nb::arg("seed"), nb::arg("seconds"));
+    module.def("motion_crowd", &motion_crowd, nb::arg("numbers"), nb::arg("seed"), nb::arg("seconds"),
+               nb::arg("carriers"));
     nb::class_<Tables>(module, "Tables");
     module.def("plain_tables", &plain_tables, nb::arg("first_key"), nb::arg("hz"), nb::arg("harmonic"),
                nb::arg("reference"), nb::arg("noise"), nb::arg("voicing").none(), nb::arg("exponent"));
@@ -256,7 +323,10 @@ NB_MODULE(_native, module) {
              nb::arg("band_hz"), nb::arg("carrier_factor"), nb::arg("noise").none())
         .def("__init__", &make_bins, nb::arg("network"), nb::arg("context"), nb::arg("hop"), nb::arg("sample_rate"),
              nb::arg("oversampling"), nb::arg("window"), nb::arg("filter"), nb::arg("first_key"), nb::arg("last_key"),
-             nb::arg("bins"), nb::arg("codec_power"), nb::arg("head_power"), nb::arg("stretch_window"));
+             nb::arg("bins"), nb::arg("codec_power"), nb::arg("head_power"), nb::arg("stretch_window"))
+        .def("inputs", &inputs, nb::arg("key"), nb::arg("velocity"), nb::arg("release").none(), nb::arg("frames"),
+             nb::arg("latent"))
+        .def("tables", &tables, nb::arg("key"), nb::arg("latent"));
     nb::class_<Voices>(module, "Voices")
         .def(nb::init<const std::shared_ptr<Instrument>&, int, int, int>(), nb::arg("instrument"), nb::arg("rise"),
              nb::arg("polyphony"), nb::arg("workers"))
@@ -267,7 +337,7 @@ NB_MODULE(_native, module) {
         .def("touch", &touch)
         .def("announce", [](Voices& v, int key, double velocity, int channel, long long samples) {
             v.bank.announce(key, velocity, channel, samples); })
-        .def("render", &render)
+        .def("render", &render, nb::arg("samples"), nb::arg("left_in_block") = 0)
         .def("heard", &heard)
         .def("prepare", [](Voices& v) { return v.bank.prepare(); }, nb::call_guard<nb::gil_scoped_release>())
         .def("set_loudest", [](Voices& v, float loudest) { v.bank.set_loudest(loudest); })

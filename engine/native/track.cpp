@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace musicnn {
 
@@ -23,7 +22,7 @@ void Track::begin(const Instrument& instrument, const Stream* stream, double vel
     window_ = nullptr;
     tables_ = nullptr;
     gain_ = static_cast<float>(velocity / 127);
-    limit_ = std::numeric_limits<int>::max();
+    limit_ = kNoLimit;
     anchored_ = false;
     for (Knot& one : knots_) {
         one.index = -1;

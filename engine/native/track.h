@@ -27,6 +27,8 @@ class Track {
     // Know nothing beyond a frame from now on, whatever is written.
     void freeze(int frame);
 
+    bool frozen() const { return limit_ != kNoLimit; }
+
     const Stream* stream() const { return stream_; }
     bool knows(int frame) const;
     // The envelopes at a frame; what is not known yet fades as the last knots did.
@@ -48,7 +50,8 @@ class Track {
     const Window* window_ = nullptr;
     const KeyTables* tables_ = nullptr;
     float gain_ = 1;
-    int limit_ = 0;
+    static constexpr int kNoLimit = 1 << 30;
+    int limit_ = kNoLimit;  // knots that count
     bool anchored_ = false;
     Envelopes anchor_;
     Knot knots_[2];

@@ -1,65 +1,26 @@
-"""A network as it is played: windows of several voices at once, in native code (`engine/native/network.cpp`).
-
-What a voice sounds like must not depend on which other voices happen to be computed beside it: live playing and
-rendering a file put together different batches. A row of a batch comes out the same to the last bit whatever the others
-are.
-"""
+"""A network as it is played: in native code, with the weights of the definition."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engine import _native
 from engine.networks.complex_cells import ComplexGRU, ComplexLSTM
 from engine.networks.spectral import SpectralNetwork
 
-ROWS = 6  # voices of a batch: what the kernels compute at once
-LONG = 32  # frames from which on a window takes so long that it is computed for many voices at once
 
-Array = NDArray[np.float32]
-State = Array
-"""What the forward cells know before a frame of one voice, (states,): of each layer h, and of an LSTM c."""
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """One voice's window. raw: network output (commit, outputs); states: before each of its frames, and after the
-    last."""
-
-    raw: Array
-    states: list[State]
-
-
-class PlayingNetwork:
-    """Windows of voices. Has no state of its own: any number of threads may use it at once."""
-
-    def __init__(self, network: SpectralNetwork, kernels: str = "") -> None:
-        """kernels: one of `_native.kernel_names()`, by default the first."""
-        config = network.config
-        with torch.inference_mode():
-            front = None if network.front is None else _affine(network.front.weight, network.front.bias)
-            pairs = zip(network.body.ahead, network.body.back, strict=True)
-            layers = [(_direction(ahead), _direction(back)) for ahead, back in pairs]
-            out = _affine(network.out.weight, network.out.bias)
-        self._native = _native.Network(config.cell, config.hidden, front, layers, out, kernels)
-        self.context = config.context
-        """Frames of future that a window needs."""
-
-    def zero_states(self) -> State:
-        """One voice's states before its first frame."""
-        return np.zeros(self._native.states, np.float32)
-
-    def window(self, frames: Sequence[Array], commit: int, states: Sequence[State]) -> list[Written]:
-        """The next window of each voice: its input (commit + context, features), and the states before it."""
-        raw, after = self._native.window(np.stack(frames), commit, np.stack(states))
-        return [Written(raw[row], [states[row], *after[row]]) for row in range(len(frames))]
+def native_network(network: SpectralNetwork, kernels: str = "") -> _native.Network:
+    """The same network; kernels: one of `_native.kernel_names()`, by default the first."""
+    config = network.config
+    with torch.inference_mode():
+        front = None if network.front is None else _affine(network.front.weight, network.front.bias)
+        pairs = zip(network.body.ahead, network.body.back, strict=True)
+        layers = [(_direction(ahead), _direction(back)) for ahead, back in pairs]
+        out = _affine(network.out.weight, network.out.bias)
+    return _native.Network(config.cell, config.hidden, front, layers, out, kernels)
 
 
 def _affine(weight: Tensor, bias: Tensor) -> _native.Affine:

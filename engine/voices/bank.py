@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, cast
 
 from engine.codec import Heard
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Bank(Protocol):
     """The sounding notes of one instrument. A note's number is the synth's; it is not used again.
 
-    One thread, the render worker, calls everything but `look_ahead` and `wait_for_events`, which any may call.
+    One thread, the render worker, calls everything but `look_ahead`, which any may call.
     """
 
     @property
@@ -49,18 +49,8 @@ class Bank(Protocol):
     def release(self, number: int) -> None:
         """Let a note go now."""
 
-    def expect(self, numbers: Collection[int], samples: int) -> None:
-        """These notes will probably be let go in so many samples: what follows may be computed before they are."""
-
     def silence(self, number: int) -> None:
         """End a note within a short fade."""
-
-    @property
-    def behind(self) -> int:
-        """How many voices go on as they may because what they need is not computed."""
-
-    def shed(self) -> list[int]:
-        """End some notes early that are hardly missed, to save time; return their numbers."""
 
     def touch(self, channel: int, left: float, right: float, semitones: float, knobs: Mapping[str, float]) -> None:
         """From now on a channel sounds so: gains, bend and vibrato, knobs."""
@@ -71,17 +61,8 @@ class Bank(Protocol):
         left_in_block: samples from here to the end of the block that these are a part of, if it goes on.
         """
 
-    def look_ahead(self, *, hurried: bool = False, short: bool = False) -> bool:
-        """Compute a piece of the future; return whether there was anything to do.
-
-        hurried: only what cannot wait. short: nothing that takes long.
-        """
-
-    def prepare_onset(self) -> bool:
-        """Compute how a note begins that nobody has played yet; return whether there was anything to do."""
-
-    def wait_for_events(self, seconds: float) -> None:
-        """Until there may be something short to compute, but not longer than so long."""
+    def look_ahead(self) -> bool:
+        """Compute a piece of the future; return whether there was anything to do."""
 
     def heard(self) -> tuple[Heard, ...]:
         """What the network hears from now on, for display; see `engine.codec.two_sines`."""
@@ -95,5 +76,5 @@ def new_bank(instrument: Instrument, polyphony: int, *, live: bool) -> Bank:
         case "song":
             return SongBank(cast(SongModel, instrument.model), instrument.keys, live=live)
     bank = KeysBank(cast(KeysModel, instrument.model), instrument.keys, polyphony, live=live)
-    bank.loudest = LOUDEST / instrument.gain
+    bank.allow(LOUDEST / instrument.gain)
     return bank

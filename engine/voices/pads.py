@@ -6,8 +6,7 @@ follows the key as far as the knob says. On the drum channel the keys are Genera
 
 from __future__ import annotations
 
-import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -136,27 +135,11 @@ class PadsBank:
                 if voice.loop or self._touch_of(voice.channel).knob("gate") >= SWITCHED:
                     voice.stop(RELEASE)
 
-    def expect(self, numbers: Collection[int], samples: int) -> None:
-        """A release needs nothing that could be computed before."""
-
     def silence(self, number: int) -> None:
         """End a hit within FADE samples."""
         for voice in self._voices:
             if voice.number == number:
                 voice.stop(FADE)
-
-    @property
-    def behind(self) -> int:
-        """See `Bank`; nothing is guessed here."""
-        return 0
-
-    def shed(self) -> list[int]:
-        """End the oldest released hit within FADE samples; return its number, if there is one."""
-        for voice in self._voices:
-            if voice.released and not voice.ending:
-                voice.stop(FADE)
-                return [voice.number]
-        return []
 
     def play_drums(self, channel: int, on: bool) -> None:
         """Whether the keys of a channel are General MIDI's from now on."""
@@ -182,17 +165,9 @@ class PadsBank:
             self._voices = [voice for voice in self._voices if not voice.over]
         return mix, ended
 
-    def look_ahead(self, *, hurried: bool = False, short: bool = False) -> bool:
-        """Decode a sound that will be needed; return whether there was one. short: leave it to another thread."""
-        return not short and self._sounds.decode()
-
-    def prepare_onset(self) -> bool:
-        """All beginnings are kept ready anyway."""
-        return False
-
-    def wait_for_events(self, seconds: float) -> None:
-        """Nothing here is due sooner than that."""
-        time.sleep(seconds)
+    def look_ahead(self) -> bool:
+        """Decode a sound that will be needed; return whether there was one."""
+        return self._sounds.decode()
 
     def heard(self) -> tuple[Heard, ...]:
         """Nothing: pads hear no two sines."""

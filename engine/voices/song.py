@@ -11,8 +11,7 @@ what there is for writing it. Chance is drawn anew for each block, from the seed
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -163,21 +162,9 @@ class SongBank:
         """Let the song fade out."""
         self._stop(number, RELEASE)
 
-    def expect(self, numbers: Collection[int], samples: int) -> None:
-        """A release needs nothing that could be computed before."""
-
     def silence(self, number: int) -> None:
         """End it within FADE samples."""
         self._stop(number, FADE)
-
-    @property
-    def behind(self) -> int:
-        """See `Bank`; nothing is guessed here."""
-        return 0
-
-    def shed(self) -> list[int]:
-        """Nothing is saved by ending a song that fades out already."""
-        return []
 
     def touch(self, channel: int, left: float, right: float, semitones: float, knobs: Mapping[str, float]) -> None:
         """From now on a channel's song sounds so; the temperature is heard one lead later."""
@@ -201,10 +188,8 @@ class SongBank:
             self._voices = [voice for voice in self._voices if not voice.over]
         return mix, ended
 
-    def look_ahead(self, *, hurried: bool = False, short: bool = False) -> bool:
-        """Write a block that will be heard; return whether there was one. short: leave it to another thread."""
-        if short:
-            return False
+    def look_ahead(self) -> bool:
+        """Write a block that will be heard; return whether there was one."""
         with self._lock:
             take = next((take for take in self._unwritten() if not take.busy), None)
             if take is None:
@@ -215,14 +200,6 @@ class SongBank:
         finally:
             take.busy = False
         return True
-
-    def prepare_onset(self) -> bool:
-        """All beginnings are kept ready anyway."""
-        return False
-
-    def wait_for_events(self, seconds: float) -> None:
-        """Nothing here is due sooner than that."""
-        time.sleep(seconds)
 
     def heard(self) -> tuple[Heard, ...]:
         """Nothing: a song hears no two sines."""

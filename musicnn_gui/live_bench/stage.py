@@ -279,7 +279,7 @@ class Stage(Started):
         """What went wrong since `begin`, by the program's count, the server's notices and its log, and the watch."""
         last = self.program.row()
         since = self.since()
-        names = ("xruns", "device_xruns", "dropped", "late", "shed")
+        names = ("xruns", "device_xruns", "dropped", "late")
         counted = {name: last[name] - self._first.get(name, 0) for name in names}
         lines = {name: count - self._lines_before[name] for name, count in self._server.xruns().items()}
         return counted | {

@@ -106,5 +106,5 @@ class StatusLine(QLabel):
             f"{meters.sample_rate / 1000:g} kHz", f"worst block {meters.worst_load:.0%}",
             *([f"device xruns {meters.device_xruns}"] if meters.device_xruns else []),
         ]  # fmt: skip
-        lost = (("dropped", snapshot.dropped), ("late", snapshot.late), ("shed", snapshot.shed))
+        lost = (("dropped", snapshot.dropped), ("late", snapshot.late))
         return [*rate, *(f"{name} {count}" for name, count in lost if count), f"voices {snapshot.voices}"]

@@ -6,17 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from engine.codec import Note
 from engine.library import open_instrument
-from engine.live import Foresight, LiveEngine
+from engine.live import LiveEngine
 from engine.memory import keep_memory, reserve_memory, rss_mb
 from engine.midi.events import note_off, note_on
 from engine.midi.files import read_score
 from engine.server import RESERVE_MB
 from engine.synth import Synth
-from engine.voices.models import UNTOUCHED, Frames, Raw
 from musicnn_gui.assets import DEMO
-from training.metrics import null_snr_db
 from training.teacher import BLOCK, Teacher
 
 NOTES = 40
@@ -48,30 +45,8 @@ def live(piano, key, velocity, release, samples):
     return np.concatenate([synth.render(1024) for _ in range(-(-samples // 1024))])[:samples].mean(axis=1)
 
 
-def clairvoyant(piano, key, velocity, release, samples):
-    """The same note by the same network, which knows the release from the first frame on, with its full context."""
-    model, note = piano.model, Note(key, velocity, release)
-    frames = -(-(samples + model.length) // model.hop)
-    knots = model.grid.until(frames, model.codec.first_frame_of(release))
-    with torch.inference_mode():
-        raw = model.network(torch.from_numpy(model.inputs(note, knots, ()))[None])[0]
-    content = model.decode(Raw(raw, note, (), knots))
-    (piece,) = model.pieces([Frames(content, 0, note, None, UNTOUCHED)])
-    return piece.sound[:, -piece.start :][:, :samples].mean(axis=0)
-
-
 def scaled(sound, wanted):
     return sound * (sound @ wanted) / (sound @ sound)
-
-
-def test_null_of_live_playing_against_clairvoyance(piano, notes, capsys):
-    figures = []
-    for key, velocity, release, wanted in notes:
-        both = [play(piano, key, velocity, release, len(wanted)) for play in (live, clairvoyant)]
-        figures.append([null_snr_db(wanted, scaled(sound, wanted)) for sound in both])
-    mean = np.mean(figures, axis=0)
-    with capsys.disabled():
-        print(f"null against the teacher, {NOTES} notes: live {mean[0]:.2f} dB, clairvoyant {mean[1]:.2f} dB")
 
 
 def test_steps_at_releases_against_the_teachers(piano, notes, capsys):
@@ -88,19 +63,14 @@ def test_steps_at_releases_against_the_teachers(piano, notes, capsys):
 def test_memory_of_an_hour(piano, capsys):
     """The demo again and again through the live engine, as fast as it goes. MUSICNN_HOUR shortens it, in minutes.
 
-    Memory is kept and reserved as the engine's process does it, and all beginnings are written as they are in the first
-    moments of the real hour: a clock that runs six times too fast leaves no idle moments for that.
+    Memory is kept and reserved as the engine's process does it.
     """
     minutes = float(os.environ.get("MUSICNN_HOUR", "60"))
     keep_memory()
     engine = LiveEngine(piano)
     reserve_memory(RESERVE_MB)
-    while engine.prepare_onset():
-        pass
     engine.tapping = True
     engine.open_score(read_score(DEMO, piano.sample_rate))
-    foresight = Foresight(engine)
-    foresight.start()
     early = 0.0
     while engine.snapshot.position < minutes * 60 * piano.sample_rate:
         if not engine.snapshot.playing:
@@ -109,7 +79,6 @@ def test_memory_of_an_hour(piano, capsys):
         engine.taps.clear()
         if not early and engine.snapshot.position > 0.1 * minutes * 60 * piano.sample_rate:
             early = rss_mb()
-    foresight.stop()
     late = rss_mb()
     with capsys.disabled():
         print(f"memory: {early:.0f} MB after {0.1 * minutes:g} minutes, {late:.0f} MB after {minutes:g} "

@@ -66,7 +66,7 @@ def test_a_million_random_messages_end_in_silence(name):
     print(
         f"\n{name}: {sent} packets, loudest {loudest:.2f}, {engine.snapshot.voices} voices left, last block "
         f"{np.abs(block).max():.1e}; memory {weights[0]:.0f} MB at first, {weights[-1]:.0f} at last, {grown:+.1f} in "
-        f"the second half; late {engine.snapshot.late}, shed {engine.snapshot.shed}"
+        f"the second half; late {engine.snapshot.late}"
     )
     assert loudest > 0.001  # random volumes are low
     assert not engine._faults

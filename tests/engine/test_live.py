@@ -6,12 +6,13 @@ import pytest
 
 from engine.audio.recorder import Recorder
 from engine.audio.silent import SilentOutput
-from engine.live import TAP_BLOCKS, LiveEngine, warm_up
+from engine.live import TAP_BLOCKS, LiveEngine
 from engine.midi.events import bend, control, note_off, note_on
 from engine.midi.files import Score, read_score
 from engine.render import RenderOptions, render_array
 from engine.score_options import ScoreOptions
 from engine.synth import Synth
+from tests.engine.unhurried import unhurried
 
 RATE = 44_100
 PATIENCE = 30  # seconds until something that must happen is given up
@@ -123,27 +124,35 @@ def test_a_recording_holds_what_was_rendered_meanwhile(engine, tmp_path):
     assert np.array_equal(np.concatenate(list(take._blocks())), sound)
 
 
-def test_the_midi_of_a_recording_played_again_sounds_as_the_recording(engine, fading, tmp_path):
+def test_the_midi_of_a_recording_played_again_sounds_as_the_recording(fading, tmp_path):
     """Events lie where they are heard, behind the limiter's delay; the pedal that was down before is there too."""
-    engine.send(control(0, 64, 127))
-    engine.render(1000)
-    recorder = Recorder(tmp_path / "take")
-    engine.record(recorder)
-    blocks = [engine.render(100)]
-    for key in (60, 64, 67):
-        engine.send(note_on(0, key, 100))
-        blocks += [engine.render(333)]
-        engine.send(note_off(0, key))
-    engine.send(bend(0, 4000))
-    engine.open_score(Score((note_on(10, 72, 80), note_off(900, 72)), 900, RATE))
-    engine.play()
-    blocks += [engine.render(256) for _ in range(20)]
-    engine.record(None)
-    engine.render(64)
+
+    def play(pause):
+        engine = LiveEngine(fading)
+        engine.send(control(0, 64, 127))
+        engine.render(1000)
+        recorder = Recorder(tmp_path / f"take {id(engine)}")
+        engine.record(recorder)
+        blocks = [engine.render(100)]
+        for key in (60, 64, 67):
+            engine.send(note_on(0, key, 100))
+            pause()
+            blocks += [engine.render(333)]
+            engine.send(note_off(0, key))
+        engine.send(bend(0, 4000))
+        engine.open_score(Score((note_on(10, 72, 80), note_off(900, 72)), 900, RATE))
+        engine.play()
+        for _ in range(20):
+            pause()
+            blocks.append(engine.render(256))
+        engine.record(None)
+        engine.render(64)
+        return (np.concatenate(blocks), recorder), engine.snapshot.late
+
+    sound, recorder = unhurried(play)
     recorder.close().save(tmp_path / "take.wav")
     score = read_score(tmp_path / "take.mid", RATE)
     again = render_array(score, fading, RenderOptions({}))
-    sound = np.concatenate(blocks)
     length = min(len(sound), len(again))
     assert length > 4000
     assert np.abs(sound[:length] - again[:length]).max() < 1e-3 * np.abs(sound).max()
@@ -252,36 +261,3 @@ def test_a_silent_output_may_be_opened_again(fading):
         output.open()
         wait_for(lambda since=before: engine.snapshot.position > since)
         output.close()
-
-
-def test_warming_up_leaves_no_trace(fading):
-    before = LiveEngine(fading)
-    before.send(note_on(0, 60, 100))
-    sound = heard(before)
-    warm_up(fading)
-    after = LiveEngine(fading)
-    assert after.snapshot.voices == 0
-    after.send(note_on(0, 60, 100))
-    assert np.array_equal(heard(after), sound)
-
-
-def test_where_the_network_falls_behind_notes_are_shed_before_there_is_a_gap(fading):
-    """Somebody looks ahead once, and then nobody does: what is late is guessed, and what nobody misses ends."""
-    engine = LiveEngine(fading)
-    for key in range(50, 62):
-        engine.send(note_on(0, key, 100))
-    engine.send(control(0, 64, 127))
-    for key in range(50, 62):
-        engine.send(note_off(1, key))
-        engine.send(note_on(2, key, 100))
-    for _ in range(4):
-        engine.render(128)
-    thread = threading.Thread(target=engine.look_ahead)
-    thread.start()
-    thread.join()
-    while engine.snapshot.shed == 0:
-        assert engine.render(128).any()
-        assert engine.snapshot.position < 10 * engine.sample_rate
-        time.sleep(0.001)
-    assert engine.snapshot.late > 0
-    assert engine.snapshot.shed <= 6  # an eighth of them at a time

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
+from engine import _native
 from engine.partials import CarrierTable, PartialSynthesis, turn
-from engine.sounding import Tone, sounds
-from engine.voices.piece import overlapped
 from tests.sounding import stretches_of
 
 RATE = 44_100
@@ -80,24 +79,17 @@ def test_a_table_begins_at_a_key(first_key):
         CarrierTable(first_key, np.array([[260.0]]), np.array([[1]]))
 
 
-@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("length", [64, 256, 1024])
 @pytest.mark.parametrize("first", [27.5, 440.0, 3000.0])
-def test_lobes_in_bands_make_the_same_sound(first, channels):
+def test_native_code_makes_the_sound_of_the_definition(first, length):
     rng = np.random.default_rng(1)
     hz = np.concatenate(
         [first * np.arange(1, 60), [0.0, 5.0, 21_990.0, 22_050.0, 30_000.0], rng.uniform(20, 20_000, 20)]
     )
-    shape = (5, channels, len(hz))
-    envelopes = (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(np.complex64)
-    turns = np.exp(2j * np.pi * rng.random((5, len(hz)))).astype(np.complex64)
-    turned, (real, imaginary) = envelopes * turns[:, None], SYNTHESIS.lobes(hz)
-    dense = np.fft.irfft(turned.real @ real + 1j * (turned.imag @ imaginary), n=1024)
-    gains = np.array([[0.5, 0.2], [0.8, -0.3]], np.float32)[:, :channels]
-    wanted = np.einsum("sc,fcn->fsn", gains, dense)
-    sides = tuple(float(gain) for gain in np.pad(gains, ((0, 0), (0, 2 - channels))).ravel())
-    tone = Tone(envelopes, turns, sides, SYNTHESIS.banded(hz))
-    other = Tone(envelopes[:2], turns[:2], sides, SYNTHESIS.banded(hz))
-    (stretches, sound), (fewer, _) = sounds([tone, other], 1024)
-    assert stretches.shape == (5, 2, 1024) and np.abs(stretches - wanted).max() < 1e-6 * np.abs(wanted).max()
-    assert np.abs(fewer - stretches[:2]).max() < 1e-6 * np.abs(wanted).max()
-    assert np.abs(sound - overlapped(wanted.astype(np.float32), 256)).max() < 1e-6 * np.abs(sound).max()
+    values = rng.standard_normal((4, len(hz))).astype(np.float32)
+    real, imaginary = PartialSynthesis(length, length // 4, RATE).lobes(hz)
+    made = _native.stretch(length, RATE, hz, values)
+    for side in range(2):
+        spectrum = values[2 * side] @ real + 1j * (values[2 * side + 1] @ imaginary)
+        wanted = np.fft.irfft(spectrum, n=length)
+        assert np.abs(made[side] - wanted).max() < 1e-5 * np.abs(wanted).max()

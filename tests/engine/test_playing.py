@@ -23,6 +23,7 @@ from engine.midi.files import Score
 from engine.render import RenderOptions, render_array, render_file
 from engine.synth import Synth
 from engine.transport import Transport
+from tests.engine.unhurried import unhurried
 
 RATE = 44_100
 
@@ -82,14 +83,17 @@ def test_pause_and_stop_end_every_note(tiny, score):
 
 
 def test_the_live_engine_sounds_as_the_offline_rendering(fading, score):
-    engine = LiveEngine(fading)
-    engine.open_score(score)
-    engine.play()
-    parts = []
-    for _ in range(60):
-        parts.append(engine.render(200))
-        engine.look_ahead()
-    live = np.concatenate(parts)
+    def play(pause):
+        engine = LiveEngine(fading)
+        engine.open_score(score)
+        engine.play()
+        parts = []
+        for _ in range(60):
+            pause()
+            parts.append(engine.render(200))
+        return np.concatenate(parts), engine.snapshot.late
+
+    live = unhurried(play)
     offline = render_array(score, fading, RenderOptions({}))
     delay = Synth(fading).delay
     length = min(len(live) - delay, len(offline))

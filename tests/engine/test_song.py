@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from engine.errors import InstrumentError
-from engine.live import Foresight, LiveEngine
+from engine.live import LiveEngine, LookAhead
 from engine.midi.events import control, knob, note_off, note_on, panic
 from engine.synth import Synth
 from engine.voices.song import FADE, RELEASE
@@ -130,8 +130,8 @@ def test_the_players_own_sound_is_gone_on_with():
 
 def test_foresight_threads_write_ahead_what_is_played():
     engine = LiveEngine(song())
-    foresight = Foresight(engine)
-    foresight.start()
+    ahead = LookAhead(engine)
+    ahead.start()
     try:
         engine.turn("temperature", 0)
         engine.render(64)
@@ -144,7 +144,7 @@ def test_foresight_threads_write_ahead_what_is_played():
             wait_for(lambda: bank._voices[0].take.ready > 10_000)
             heard.append(engine.render(2048))
     finally:
-        foresight.stop()
+        ahead.stop()
     assert hz(np.concatenate(heard)) == pytest.approx(440, rel=0.01)
     assert bank.late == 0
 

@@ -11,7 +11,6 @@ from engine.instrument import Instrument
 from engine.knobs import HITS, KNOBS, LATENT, LOOPS, SLIDERS, SONG
 from engine.midi.events import bend, control, knob, note_off, note_on, panic
 from engine.synth import MIN_NOTE_SECONDS, Synth
-from engine.voices.prepared import heard_velocity
 
 RATE = 44_100
 
@@ -23,14 +22,12 @@ SCORE = [
 ]  # fmt: skip
 
 
-def render(instrument, events, samples, block=256, *, live=False, limiter=False):
-    synth = Synth(instrument, limiter=limiter, live=live)
+def render(instrument, events, samples, block=256, *, limiter=False):
+    synth = Synth(instrument, limiter=limiter)
     synth.schedule(events)
     parts = []
     while sum(map(len, parts)) < samples:
         parts.append(synth.render(min(block, samples - sum(map(len, parts)))))
-        if live:
-            synth.look_ahead()
     return np.concatenate(parts)
 
 
@@ -40,11 +37,6 @@ def test_blocks_of_any_size_give_the_same_sound(tiny, block):
     wanted = render(tiny, SCORE, samples)
     assert np.abs(wanted).max() > 0.01
     assert np.abs(render(tiny, SCORE, samples, block) - wanted).max() < 1e-4
-
-
-@pytest.mark.parametrize("block", [64, 256, 1000])
-def test_looking_ahead_changes_nothing(tiny, block):
-    assert np.abs(render(tiny, SCORE, 16_000, block, live=True) - render(tiny, SCORE, 16_000)).max() < 1e-4
 
 
 events = st.lists(
@@ -63,60 +55,17 @@ events = st.lists(
 
 @given(played=events, block=st.integers(50, 3000))
 @settings(max_examples=25, deadline=None)
-def test_whatever_is_played_blocks_and_looking_ahead_do_not_matter(tiny, played, block):
+def test_whatever_is_played_blocks_do_not_matter(tiny, played, block):
     wanted = render(tiny, played, 10_000)
     assert np.isfinite(wanted).all()
-    assert np.abs(render(tiny, played, 10_000, block, live=True) - wanted).max() < 1e-4
-
-
-def foreseen(instrument, coming, played, samples, block):
-    """Live, with `coming` foreseen 3000 samples before and `played` scheduled when its time has come."""
-    synth = Synth(instrument, limiter=False, live=True)
-    coming, played = (sorted(events, key=lambda event: event.sample) for events in (coming, played))
-    parts, told = [], 0
-    while synth.position < samples:
-        now = synth.position
-        synth.foresee([event for event in coming if told <= event.sample < now + 3000])
-        told = now + 3000
-        synth.schedule([event for event in played if now <= event.sample < now + block])
-        parts.append(synth.render(block))
-        while synth.look_ahead():
-            pass
-    return np.concatenate(parts)[:samples]
-
-
-@given(played=events, others=events, block=st.integers(50, 3000))
-@settings(max_examples=25, deadline=None)
-def test_what_is_foreseen_changes_nothing_whether_it_comes_or_not(tiny, played, others, block):
-    wanted = render(tiny, sorted(played, key=lambda event: event.sample), 10_000)
-    for coming in (played, others):
-        assert np.abs(foreseen(tiny, coming, played, 10_000, block) - wanted).max() < 1e-4
-
-
-def test_a_release_that_is_foreseen_costs_the_network_nothing_when_it_comes(tiny, monkeypatch):
-    score = [control(0, 64, 127), *(note_on(0, key, 80) for key in range(48, 56))]
-    score += [*(note_off(2000, key) for key in range(48, 56)), control(6000, 64, 0)]
-    synth = Synth(tiny, limiter=False, live=True)
-    synth.foresee(score[:-1])
-    synth.schedule(score)
-    while synth.position < 5632:
-        synth.render(256)
-        while synth.look_ahead():
-            pass
-    synth.foresee(score[-1:])
-    while synth.look_ahead():
-        pass
-    written, window = [], tiny.model.playing.window
-    monkeypatch.setattr(tiny.model.playing, "window", lambda *what, **how: written.append(what) or window(*what, **how))
-    synth.render(1024)
-    assert not written
+    assert np.abs(render(tiny, played, 10_000, block) - wanted).max() < 1e-4
 
 
 def test_a_pedal_may_let_go_of_many_notes_at_once(tiny):
     keys = range(48, 72)
     score = [control(0, 64, 127), *(note_on(10 * key, key, 80) for key in keys)]
     score += [*(note_off(2000 + key, key) for key in keys), control(6000, 64, 0)]
-    assert np.abs(render(tiny, score, 12_000, 200, live=True) - render(tiny, score, 12_000, 1024)).max() < 1e-4
+    assert np.abs(render(tiny, score, 12_000, 200) - render(tiny, score, 12_000, 1024)).max() < 1e-4
 
 
 def test_a_release_leaves_what_was_heard_before_it(tiny):
@@ -230,7 +179,7 @@ def test_a_bend_of_two_semitones_is_two_semitones(piano):
 def test_pan_moves_the_sound_and_volume_scales_it(tiny):
     left = render(tiny, [control(0, 10, 0), note_on(0, 60, 90)], 5000)
     centre = render(tiny, [note_on(0, 60, 90)], 5000)
-    assert not left[:, 1].any()
+    assert np.abs(left[:, 1]).max() < 1e-6 * np.abs(left[:, 0]).max()
     assert np.abs(left[:, 0] - centre[:, 0]).max() < 1e-6
     half = render(tiny, [control(0, 7, 50), note_on(0, 60, 90)], 5000)
     assert np.allclose(half, centre * (50 / 100) ** 2, atol=1e-6)
@@ -278,7 +227,7 @@ def test_nnss_plays_with_any_block_size_too(tiny_bins):
     score = [note_on(100, 60, 90), note_on(900, 64, 90), note_off(4000, 60), note_off(5000, 64)]
     wanted = render(tiny_bins, score, 9000)
     assert np.abs(wanted).max() > 0
-    assert np.abs(render(tiny_bins, score, 9000, 77, live=True) - wanted).max() < 1e-4
+    assert np.abs(render(tiny_bins, score, 9000, 77) - wanted).max() < 1e-4
 
 
 def test_what_the_network_hears_can_be_shown_block_by_block(tiny):
@@ -291,7 +240,7 @@ def test_what_the_network_hears_can_be_shown_block_by_block(tiny):
         synth.render(samples)
     shown = two_sines(codec, blocks)
     assert len(shown) == 2500
-    first, second = Note(60, heard_velocity(90)), Note(67, heard_velocity(50))
+    first, second = Note(60, 92), Note(67, 52)  # the network hears velocities in steps of 8
     assert not shown[:256].any()  # a note is shown from the next block on
     assert np.allclose(shown[256:356], codec.signal(first, 256, 100), atol=1e-6)
     both = codec.signal(first, 356, 344) + codec.signal(second, 56, 344)
