@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <numbers>
+
+#include "thread.h"
 
 namespace musicnn {
 
@@ -25,6 +28,8 @@ constexpr int kSoon = 24, kMany = 4;    // windows needed later than that wait u
 constexpr int kRows = 6;                // windows that are written at once
 constexpr int kOwn = 128;               // samples of a block for each window that the renderer writes itself, live
 constexpr long long kSettled = 44100;   // samples for which latent knobs rest before beginnings are prepared there
+// Between two beginnings that are prepared: a thread in real time that never rests would starve who is not.
+constexpr std::chrono::milliseconds kRest{6}, kIdle{20};
 constexpr int kLongestPart = 512;       // samples that are rendered at once
 constexpr double kStretch = 2e-3;       // inharmonicity at the knob's ends, added to the partials' own
 constexpr double kMutedDb = -48, kHighestTilt = 30;
@@ -73,7 +78,7 @@ Bank::Bank(std::shared_ptr<const Instrument> instrument, std::shared_ptr<const P
         voice->right.resize(ring_);
         idle_.push_back(std::move(voice));
     }
-    for (int i = 0; i < workers; ++i) workers_.emplace_back([this, i] { work(i); });
+    for (int i = 0; i < workers; ++i) workers_.emplace_back([this] { work(); });
 }
 
 Bank::~Bank() {
@@ -272,6 +277,7 @@ void Bank::announce(int key, double velocity, int channel, long long samples) {
 // --- rendering ---
 
 std::vector<int> Bank::render(float* left, float* right, int samples, int left_in_block) {
+    const NoDenormals quick;
     std::vector<int> ended;
     if (block_over_) {
         ++block_;
@@ -525,7 +531,7 @@ bool Bank::write_for(Voice& voice, int frame) {
         const bool same = stream == batch[0] || Instrument::window_size(*stream) != Instrument::window_size(*batch[0]);
         if (same || batch.size() >= kRows || one->fade == Fade::damped) continue;
         if (std::find(batch.begin(), batch.end(), stream) != batch.end()) continue;
-        if (instrument().last_frame(*stream) < needed(*one, 0) + kSoon) batch.push_back(stream);
+        if (stream->known < needed(*one, 0) + kSoon) batch.push_back(stream);
     }
     instrument().write(batch);
     while (!voice.track.knows(frame)) instrument().write({voice.slot->current});
@@ -750,6 +756,7 @@ double Bank::prepared() const {
 }
 
 bool Bank::prepare() {
+    const NoDenormals quick;
     const std::vector<Stream*> streams = unprepared(kRows);
     if (streams.empty()) return false;
     instrument().write(streams);
@@ -759,27 +766,37 @@ bool Bank::prepare() {
 
 // --- workers ---
 
-void Bank::work(int) {
+void Bank::work() {
+    const NoDenormals quick;
+    hurry_thread();
+    auto rested = std::chrono::steady_clock::now();
     while (!stop_) {
-        std::vector<Stream*> streams;
+        std::vector<Stream*> streams, parents;
+        bool preparing = false;
         {
             const std::lock_guard lock(choosing_);
-            streams = choose();
-            if (streams.empty() && now_.load() >= 0) streams = unprepared(kRows / 2);
+            streams = choose(parents);
+            preparing = memo_->looked < memo_->order.size();
+            if (streams.empty() && std::chrono::steady_clock::now() - rested > kRest) {
+                streams = unprepared(kRows / 2);
+                if (!streams.empty()) rested = std::chrono::steady_clock::now() + kRest;
+            }
         }
         if (streams.empty()) {
-            (void)news_.try_acquire_for(std::chrono::milliseconds(20));
+            (void)news_.try_acquire_for(preparing ? kRest : kIdle);
             while (news_.try_acquire()) {
             }
             continue;
         }
         instrument().write(streams);
         for (Stream* stream : streams) stream->release();
+        for (Stream* parent : parents) parent->release();
     }
 }
 
-// Claimed streams whose next windows are written together, the most urgent first.
-std::vector<Stream*> Bank::choose() {
+// Claimed streams whose next windows are written together, the most urgent first; and those that they branch off from,
+// claimed too, so that they stay while they are read.
+std::vector<Stream*> Bank::choose(std::vector<Stream*>& parents) {
     struct Candidate {
         long long margin;  // samples until it is needed
         Stream* stream;
@@ -800,7 +817,7 @@ std::vector<Stream*> Bank::choose() {
         Stream* current = slot->current.load(std::memory_order_acquire);
         Stream* pending = slot->pending.load(std::memory_order_acquire);
         if (!current) continue;
-        const long long ahead = instrument().last_frame(*current) + 1 - slot->needed.load(std::memory_order_relaxed);
+        const long long ahead = current->known + 1 - slot->needed.load(std::memory_order_relaxed);
         long long margin = ahead * hop;
         if (!current->begun()) margin = -1;
         if (pending && !pending->begun()) {
@@ -808,8 +825,7 @@ std::vector<Stream*> Bank::choose() {
             // Its fields are the renderer's to change unless it is claimed.
             if (pending->claim()) {
                 if (slot->pending.load() == pending && slot->current.load() == current && pending->parent == current) {
-                    const bool possible =
-                        current->written >= current->knots.index(instrument().grid, pending->knots.from);
+                    const bool possible = current->known >= pending->knots.from - 1;
                     if (possible)
                         candidates.push_back({due, pending, &slot->pending});
                     else
@@ -818,7 +834,7 @@ std::vector<Stream*> Bank::choose() {
                 pending->release();
             }
         } else if (pending) {
-            const long long known = instrument().last_frame(*pending) + 1 - slot->needed.load(std::memory_order_relaxed);
+            const long long known = pending->known + 1 - slot->needed.load(std::memory_order_relaxed);
             candidates.push_back({known * hop, pending, &slot->pending});
             continue;
         }
@@ -833,15 +849,32 @@ std::vector<Stream*> Bank::choose() {
         if (std::find(chosen.begin(), chosen.end(), one.stream) != chosen.end() || !one.stream->claim()) continue;
         const bool valid = !one.place || one.place->load() == one.stream;
         const bool fits = chosen.empty() || Instrument::window_size(*one.stream) == size;
-        if (!valid || !fits) {
+        Stream* parent = valid && fits && !one.stream->begun() ? one.stream->parent : nullptr;
+        const bool held = std::find(parents.begin(), parents.end(), parent) != parents.end() ||
+                          std::find(chosen.begin(), chosen.end(), parent) != chosen.end();
+        if (!valid || !fits || (parent && !held && !parent->claim())) {
             one.stream->release();
             continue;
+        }
+        if (parent && !held) {
+            parents.push_back(parent);
+            // It may have gone before it was claimed.
+            const bool there = one.place->load() == one.stream &&
+                               parent->written >= parent->knots.index(instrument().grid, one.stream->knots.from);
+            if (!there) {
+                parents.pop_back();
+                parent->release();
+                one.stream->release();
+                continue;
+            }
         }
         size = Instrument::window_size(*one.stream);
         chosen.push_back(one.stream);
     }
     if (!chosen.empty() && chosen.size() < kMany && candidates.front().margin >= static_cast<long long>(kSoon) * hop) {
         for (Stream* stream : chosen) stream->release();  // others will join
+        for (Stream* parent : parents) parent->release();
+        parents.clear();
         chosen.clear();
     }
     return chosen;

@@ -166,8 +166,8 @@ class Bank {
     float fade_of(const Voice& voice, int frame) const;
     void mix(Voice& voice, float* left, float* right, int samples);
 
-    void work(int index);
-    std::vector<Stream*> choose();
+    void work();
+    std::vector<Stream*> choose(std::vector<Stream*>& parents);
     std::vector<Stream*> unprepared(int most);
     // What is random in a note is so every time that it is played.
     static unsigned seed_of(const Voice& voice) {

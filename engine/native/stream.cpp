@@ -12,6 +12,7 @@ void Stream::clear() {
     }
     newest = nullptr;
     window_count = 0;
+    known.store(-1, std::memory_order_relaxed);
     written.store(0, std::memory_order_release);
 }
 
@@ -107,6 +108,7 @@ void Instrument::write(const std::vector<Stream*>& streams) const {
             stream.windows.store(window, std::memory_order_release);
         stream.newest = window;
         ++stream.window_count;
+        stream.known.store(stream.knots.frame(grid, window->first + commit - 1), std::memory_order_relaxed);
         stream.written.store(window->first + commit, std::memory_order_release);
     }
 }

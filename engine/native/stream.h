@@ -53,6 +53,7 @@ struct Stream {
 
     std::atomic<bool> claimed{false};
     std::atomic<int> written{0};  // knots
+    std::atomic<int> known{-1};   // the last frame of them
     std::atomic<Window*> windows{nullptr};
 
     // Of the one who has claimed it.
@@ -88,11 +89,6 @@ struct Instrument {
     int noise_frames = 0;
 
     int outputs() const { return network->outputs(); }
-    // The last frame that a stream knows of; -1 where it knows none.
-    int last_frame(const Stream& stream) const {
-        const int written = stream.written.load(std::memory_order_acquire);
-        return written ? stream.knots.frame(grid, written - 1) : -1;
-    }
     // Knots of the next window of a stream.
     static int window_size(const Stream& stream) {
         return stream.window_count + (stream.parent ? 1 : 0) < 2 ? 16 : 32;

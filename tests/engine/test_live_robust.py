@@ -120,7 +120,8 @@ def test_a_flood_of_wishes_loses_no_end_and_keeps_the_last_values(engine):
     assert engine.snapshot.pedals["sustain"] == 0
     assert engine.snapshot.bend == 0
     assert engine.snapshot.dropped > 0
-    assert engine._synth._channels[0].controllers[74] == (MOST_WISHES - 1) % 128
+    last = (MOST_WISHES - 1) % 128  # it has its moment: a busy machine gets there later
+    until(lambda: engine._synth._channels[0].controllers[74] == last, engine)
 
 
 def test_a_key_that_nobody_waits_for_any_more_is_not_played_but_its_end_counts(engine):
