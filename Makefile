@@ -7,7 +7,7 @@ COMPILER = @command -v c++ >/dev/null || { echo "MusicNN needs a C++ compiler: i
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: play setup test check bench clean
+.PHONY: play setup test check sanitize bench clean
 
 play: $(VENV)/.play
 	$(BIN)/musicnn
@@ -23,6 +23,17 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror engine/native/*.h engine/native/*.cpp tests/native/*.cpp
+
+# Native voices under sanitizers: random events while threads write ahead. Takes some minutes.
+sanitize: build/stress-thread build/stress-address
+	build/stress-thread 60 1
+	build/stress-address 60 2
+
+build/stress-%: tests/native/stress.cpp $(NATIVE)
+	@mkdir -p build
+	$(CXX) -std=c++20 -O1 -g -fsanitize=$* -fno-omit-frame-pointer -pthread -DMUSICNN_PLAIN -Iengine/native \
+	  $< $(filter-out engine/native/module.cpp engine/native/kernels_avx%,$(filter %.cpp,$(NATIVE))) -o $@
 
 bench: setup
 	$(BIN)/musicnn bench voices

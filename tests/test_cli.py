@@ -288,7 +288,7 @@ def test_a_knob_is_heard(run, tiny_keys, midi, tmp_path):
     dull = rendered(run, midi, tmp_path / "dull.wav", "--instrument", tiny_keys, *both)
     length = min(len(plain), len(dull))
     assert np.abs(dull[:length] - plain[:length]).max() > 0.1 * np.abs(plain).max()
-    assert np.array_equal(dull[:, 0], dull[:, 1])
+    assert np.abs(dull[:, 0] - dull[:, 1]).max() < 1e-6  # mono
 
 
 def test_the_limiter_can_be_left_out(run, tiny_keys, midi, tmp_path):

@@ -52,8 +52,9 @@ inline void unit(float turns, float& re, float& im) {
     const float quarter = std::floor(turns * 4.0f + 0.5f);
     const float x = (turns - quarter * 0.25f) * 6.28318530718f, square = x * x;
     const float s = x + x * square * (-1.6666654611e-1f + square * (8.3321608736e-3f - square * 1.9515295891e-4f));
-    const float c = 1.0f - 0.5f * square +
-                    square * square * (4.166664568298827e-2f + square * (-1.388731625493765e-3f + square * 2.443315711809948e-5f));
+    const float c =
+        1.0f - 0.5f * square +
+        square * square * (4.166664568298827e-2f + square * (-1.388731625493765e-3f + square * 2.443315711809948e-5f));
     const auto q = static_cast<int32_t>(quarter);
     const float a = q & 1 ? s : c, b = q & 1 ? c : s;
     re = (q + 1) & 2 ? -a : a;

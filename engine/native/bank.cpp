@@ -13,31 +13,34 @@ namespace musicnn {
 
 namespace {
 
-constexpr int kLead = 512;              // samples from an event that changes a voice's future until it is heard
-constexpr int kTurnSamples = 1024;      // between two looks at knobs that the network hears
-constexpr int kMostLate = 2048;         // samples for which a change is put off at most that is not ready in time
-constexpr int kFade = 256;              // samples in which a silenced voice ends: 6 ms
-constexpr int kDamped = 8820;           // samples in which a voice fades that is damped without the network: 0.2 s
-constexpr int kCrossfade = 128;         // samples from one future to another
-constexpr int kMostReleased = 16;       // notes let go at the same sample whose releases the network writes
-constexpr float kFaint = 0.01f;         // of the loudest voice, -40 dB: nobody hears how such a note is released
-constexpr float kSilent = 3e-5f;        // level under which a voice is not heard
-constexpr int kQuietFrames = 32;        // that are not heard, after which a voice ends: 0.2 s
-constexpr int kHorizon = 64;            // frames that are written ahead
-constexpr int kSoon = 24, kMany = 4;    // windows needed later than that wait until there are so many
-constexpr int kRows = 6;                // windows that are written at once
-constexpr int kOwn = 128;               // samples of a block for each window that the renderer writes itself, live
-constexpr long long kSettled = 44100;   // samples for which latent knobs rest before beginnings are prepared there
+constexpr int kLead = 512;             // samples from an event that changes a voice's future until it is heard
+constexpr int kTurnSamples = 1024;     // between two looks at knobs that the network hears
+constexpr int kMostLate = 2048;        // samples for which a change is put off at most that is not ready in time
+constexpr int kFade = 256;             // samples in which a silenced voice ends: 6 ms
+constexpr int kDamped = 8820;          // samples in which a voice fades that is damped without the network: 0.2 s
+constexpr int kCrossfade = 128;        // samples from one future to another
+constexpr int kMostReleased = 16;      // notes let go at the same sample whose releases the network writes
+constexpr float kFaint = 0.01f;        // of the loudest voice, -40 dB: nobody hears how such a note is released
+constexpr float kSilent = 3e-5f;       // level under which a voice is not heard
+constexpr int kQuietFrames = 32;       // that are not heard, after which a voice ends: 0.2 s
+constexpr int kHorizon = 64;           // frames that are written ahead
+constexpr int kSoon = 24, kMany = 4;   // windows needed later than that wait until there are so many
+constexpr int kRows = 6;               // windows that are written at once
+constexpr int kOwn = 128;              // samples of a block for each window that the renderer writes itself, live
+constexpr long long kSettled = 44100;  // samples for which latent knobs rest before beginnings are prepared there
 // Between two beginnings that are prepared: a thread in real time that never rests would starve who is not.
 constexpr std::chrono::milliseconds kRest{6}, kIdle{20};
-constexpr int kLongestPart = 512;       // samples that are rendered at once
-constexpr double kStretch = 2e-3;       // inharmonicity at the knob's ends, added to the partials' own
+constexpr size_t kKept = 32 << 20;  // bytes of what is kept of held notes beyond their beginnings
+constexpr int kFirst = 16;          // knots of a beginning
+constexpr int kLongestPart = 512;   // samples that are rendered at once
+constexpr double kStretch = 2e-3;   // inharmonicity at the knob's ends, added to the partials' own
 constexpr double kMutedDb = -48, kHighestTilt = 30;
-constexpr int kApart = 257;             // frames between the noises of notes of neighbouring velocities
+constexpr int kApart = 257;  // frames between the noises of notes of neighbouring velocities
 constexpr int kVelocityStep = 8;
 
 double heard_velocity(double velocity) {
-    return std::min(static_cast<int>(velocity) / kVelocityStep, 127 / kVelocityStep) * kVelocityStep + kVelocityStep / 2;
+    return std::min(static_cast<int>(velocity) / kVelocityStep, 127 / kVelocityStep) * kVelocityStep +
+           kVelocityStep / 2;
 }
 
 float gain_of_db(double db) { return static_cast<float>(std::pow(10.0, db / 20)); }
@@ -93,8 +96,8 @@ std::unique_ptr<Bank::Memo> Bank::new_memo(const PointRef& point) const {
     memo->point = point;
     for (int i = 0; i < keys * kVelocitySteps; ++i) {
         Stream& stream = memo->streams[i];
-        stream.heard = {{instrument().first_key + i / kVelocitySteps, heard_velocity(i % kVelocitySteps * kVelocityStep),
-                         Note::kHeld},
+        stream.heard = {{instrument().first_key + i / kVelocitySteps,
+                         heard_velocity(i % kVelocitySteps * kVelocityStep), Note::kHeld},
                         point};
         memo->order.push_back(i);
     }
@@ -111,22 +114,22 @@ Heard Bank::heard_of(int key, double velocity, const PointRef& point) const {
     return {{known, heard_velocity(velocity), Note::kHeld}, point};
 }
 
-// A stream of a note that voices share, and the number of its users; nothing where there is none.
-std::pair<Stream*, std::atomic<int>*> Bank::root(const Heard& heard) {
+// The stream of a note that voices share, where there is one.
+Stream* Bank::root(const Heard& heard) {
     if (heard.point == memo_->point) {
         const int row = heard.note.key - instrument().first_key;
         const int step = static_cast<int>(heard.note.velocity) / kVelocityStep;
-        return {&memo_->streams[static_cast<size_t>(row) * kVelocitySteps + step], &memo_->users};
+        return &memo_->streams[static_cast<size_t>(row) * kVelocitySteps + step];
     }
     for (Early& early : early_) {
         const Heard& other = early.stream.heard;
         if (early.used >= 0 && other.point == heard.point && other.note.key == heard.note.key &&
             other.note.velocity == heard.note.velocity) {
             early.used = clock_;
-            return {&early.stream, &early.users};
+            return &early.stream;
         }
     }
-    return {nullptr, nullptr};
+    return nullptr;
 }
 
 Bank::Voice* Bank::voice(int number) {
@@ -195,11 +198,9 @@ std::vector<int> Bank::start(int number, int key, double velocity, int channel) 
 // Let a voice read its note from the beginning on.
 void Bank::begin(Voice& voice) {
     voice.heard = heard_of(voice.key, voice.velocity, touches_[voice.channel].point);
-    auto [stream, users] = root(voice.heard);
-    voice.users = users;
-    if (users) {
-        ++*users;
-    } else {
+    Stream* stream = root(voice.heard);
+    voice.shared = stream && stream->use() ? stream : nullptr;
+    if (!voice.shared) {
         stream = own_stream(voice);
         stream->heard = voice.heard;
         stream->knots = {};
@@ -229,7 +230,8 @@ void Bank::release(int number) {
 void Bank::silence(int number) {
     Voice* one = voice(number);
     if (!one || one->fade == Fade::silenced) return;
-    if (one->fade == Fade::damped) one->fading = static_cast<float>(std::pow(static_cast<double>(one->fade_left) / kDamped, 3));
+    if (one->fade == Fade::damped)
+        one->fading = static_cast<float>(std::pow(static_cast<double>(one->fade_left) / kDamped, 3));
     one->fade = Fade::silenced;
     one->fade_left = kFade;
 }
@@ -253,11 +255,11 @@ void Bank::touch(int channel, float left, float right, double semitones, const K
 
 void Bank::announce(int key, double velocity, int channel, long long samples) {
     const Heard heard = heard_of(key, velocity, touches_[channel].point);
-    Stream* stream = root(heard).first;
+    Stream* stream = root(heard);
     if (!stream) {
         Early* oldest = nullptr;
         for (Early& early : early_)
-            if (early.users == 0 && (!oldest || early.used < oldest->used)) oldest = &early;
+            if (early.stream.users == 0 && (!oldest || early.used < oldest->used)) oldest = &early;
         if (!oldest || !oldest->stream.claim()) return;
         stream = &oldest->stream;
         stream->clear();
@@ -282,6 +284,9 @@ std::vector<int> Bank::render(float* left, float* right, int samples, int left_i
     if (block_over_) {
         ++block_;
         spare_ = std::max(samples, left_in_block) / kOwn;
+        const auto half =
+            std::chrono::microseconds(500'000LL * std::max(samples, left_in_block) / instrument().sample_rate);
+        patience_ = std::chrono::steady_clock::now() + half;
     }
     block_over_ = left_in_block <= samples;
     std::fill_n(left, samples, 0.0f);
@@ -292,8 +297,8 @@ std::vector<int> Bank::render(float* left, float* right, int samples, int left_i
     while (done < samples || (samples == 0 && done == 0)) {
         make_changes(samples - done);
         for (const auto& one : voices_) turn(*one);
-        const int part = static_cast<int>(
-            std::min<long long>({samples - done, kLongestPart, std::max(1LL, until_next())}));
+        const int part =
+            static_cast<int>(std::min<long long>({samples - done, kLongestPart, std::max(1LL, until_next())}));
         for (const auto& one : voices_) {
             Voice& voice = *one;
             voice.waiting = !write_for(voice, 0);
@@ -321,6 +326,9 @@ std::vector<int> Bank::render(float* left, float* right, int samples, int left_i
         done += part;
         if (samples == 0) break;
     }
+    const long long second = clock_ / instrument().sample_rate;
+    if (!live_ && second != tidied_) tidy();
+    tidied_ = second;
     now_.store(clock_, std::memory_order_relaxed);
     if (live_ && !voices_.empty()) wake();
     return ended;
@@ -329,10 +337,10 @@ std::vector<int> Bank::render(float* left, float* right, int samples, int left_i
 // Prepare beginnings where the latent knobs have come to rest.
 void Bank::settle() {
     const PointRef& point = touches_[0].point;
-    if (point == memo_->point || clock_ < settled_ || memo_->users > 0) return;
+    if (point == memo_->point || clock_ < settled_) return;
     const std::lock_guard lock(choosing_);
     for (const Stream& stream : memo_->streams)
-        if (stream.claimed) return;
+        if (stream.claimed || stream.users != 0) return;
     const std::lock_guard announcing(announcing_);
     announced_.clear();
     memo_ = new_memo(point);
@@ -376,8 +384,8 @@ void Bank::branch(Voice& voice, int border, const Heard& heard, bool lead, long 
     stream->parent = const_cast<Stream*>(voice.track.stream());
     stream->before = voice.heard;
     stream->heard = heard;
-    const int release = heard.note.release == Note::kHeld ? Knots::kNever
-                                                          : instrument().codec->first_frame_of(heard.note.release);
+    const int release =
+        heard.note.release == Note::kHeld ? Knots::kNever : instrument().codec->first_frame_of(heard.note.release);
     stream->knots = {border, release, lead};
     stream->release();
     voice.pending = stream;
@@ -437,21 +445,21 @@ void Bank::make_changes(long long samples) {
     }
 }
 
-// Whether a voice's pending future may be heard. Where nobody else writes, it is written now; live, only where its event
-// came in this block, which is long then: the workers may not have seen it, and there is the time.
+// Whether a voice's pending future may be heard. Where nobody else writes, it is written now; live, only where its
+// event came in this block, which is long then: the workers may not have seen it, and there is the time.
 bool Bank::ready(Voice& voice) {
     Stream *current = voice.slot->current, *pending = voice.pending;
     if (pending->begun()) return true;
     if (live_ && (voice.branched < block_ || spare_-- <= 0)) return false;
-    if (!current->claim()) return false;
-    const bool claimed = pending->claim();
+    const bool held = current->claim();
+    const bool claimed = held && pending->claim();
     if (claimed) {
         while (current->written < current->knots.index(instrument().grid, voice.border)) instrument().write({current});
         if (!pending->begun()) instrument().write({pending});
         pending->release();
     }
-    current->release();
-    return pending->begun();
+    if (held) current->release();
+    return pending->begun() || wait_for(*pending);
 }
 
 // Go the way of the pending future. Frames that have begun are led over from what they were.
@@ -487,8 +495,8 @@ void Bank::change(Voice& voice) {
 
 // The voice reads its stream no more.
 void Bank::leave(Voice& voice) {
-    if (voice.users) --*voice.users;
-    voice.users = nullptr;
+    if (voice.shared) voice.shared->leave();
+    voice.shared = nullptr;
 }
 
 // Let a voice fade without the network: of what has been written only that counts which is heard now.
@@ -519,7 +527,8 @@ bool Bank::write_for(Voice& voice, int frame) {
     if (live_ && frame > 0) return true;
     if (live_) {  // it begins a block later where a worker writes it, or there is no time
         Stream* stream = voice.slot->current;
-        if (spare_-- <= 0 || !stream->claim()) return false;
+        if (spare_-- <= 0) return false;
+        if (!stream->claim()) return wait_for(*stream);
         if (!stream->begun()) instrument().write({stream});
         stream->release();
         return true;
@@ -536,6 +545,12 @@ bool Bank::write_for(Voice& voice, int frame) {
     instrument().write(batch);
     while (!voice.track.knows(frame)) instrument().write({voice.slot->current});
     return true;
+}
+
+// In a block that is long enough, give the worker that writes a stream a moment; returns whether it is there.
+bool Bank::wait_for(const Stream& stream) {
+    while (!stream.begun() && std::chrono::steady_clock::now() < patience_) std::this_thread::yield();
+    return stream.begun();
 }
 
 void Bank::make_frames(Voice& voice, int end) {
@@ -593,8 +608,7 @@ void Bank::retune(Voice& voice, int frame) {
     double* next = voice.phases.data() + static_cast<size_t>((frame + 1) % kPhases) * carriers;
     const double step = static_cast<double>(hop) / partials_->sample_rate();
     if (frame == 0)
-        for (int i = 0; i < carriers; ++i)
-            now[i] = voice.hz[i] * partials_->centre(0) / partials_->sample_rate();
+        for (int i = 0; i < carriers; ++i) now[i] = voice.hz[i] * partials_->centre(0) / partials_->sample_rate();
     for (int i = 0; i < carriers; ++i) {
         const double phase = now[i] + voice.hz[i] * step;
         next[i] = phase - std::floor(phase);
@@ -617,7 +631,7 @@ void Bank::synthesise(Voice& voice, int frame, const Envelopes& envelopes, long 
     const float sides[4] = {touch.left, touch.left * wide, touch.right, -touch.right * wide};
     if (!instrument().writes_bins())
         instrument().kernels->turn(voice.phases.data() + static_cast<size_t>(frame % kPhases) * carriers,
-                               voice.gains.data(), turned_re_.data(), turned_im_.data(), carriers);
+                                   voice.gains.data(), turned_re_.data(), turned_im_.data(), carriers);
     if (touch.knobs.ensemble > 0 && voice.tables->motion.ensemble > 0) {
         const double seconds = std::max(partials_->centre(frame), 0.0) / partials_->sample_rate();
         voice.tables->motion.crowd(seed_of(voice), seconds, touch.knobs.ensemble, carriers, crowd_re_.data(),
@@ -705,13 +719,15 @@ void Bank::add_noise(Voice& voice, int frame, const Envelopes& envelopes, float 
         const float* im = instrument.noise_im.data() + (row * instrument.channels + channel) * bins;
         int bin = 0;
         for (int band = 0; band < bands; ++band) {
-            const float level = gain * envelopes.noise[channel * bands + band] *
-                                (knobs.brightness != 0 ? gain_of_db(tilt_db(instrument.band_hz[band], knobs.brightness)) : 1);
+            const float level =
+                gain * envelopes.noise[channel * bands + band] *
+                (knobs.brightness != 0 ? gain_of_db(tilt_db(instrument.band_hz[band], knobs.brightness)) : 1);
             const int begin = bin;
             while (bin < bins && instrument.band_of_bin[bin] == band) ++bin;
             for (int side = 0; side < 2; ++side) {
                 const float share = level * sides[2 * side + channel];
-                float *out_re = partials_->spectrum(scratch_, 2 * side), *out_im = partials_->spectrum(scratch_, 2 * side + 1);
+                float *out_re = partials_->spectrum(scratch_, 2 * side),
+                      *out_im = partials_->spectrum(scratch_, 2 * side + 1);
                 for (int i = begin; i < bin; ++i) {
                     out_re[i] += share * re[i];
                     out_im[i] += share * im[i];
@@ -726,7 +742,8 @@ void Bank::mix(Voice& voice, float* left, float* right, int samples) {
         float gain = 1;
         if (voice.fade != Fade::none) {
             const long long remaining = voice.fade_left - i;
-            const float share = static_cast<float>(std::max(remaining, 0LL)) / (voice.fade == Fade::damped ? kDamped : kFade);
+            const float share =
+                static_cast<float>(std::max(remaining, 0LL)) / (voice.fade == Fade::damped ? kDamped : kFade);
             gain = voice.fade == Fade::damped ? share * share * share : voice.fading * std::min(share, 1.0f);
         }
         float& l = voice.left[static_cast<size_t>(voice.position + i) & (ring_ - 1)];
@@ -745,7 +762,8 @@ void Bank::mix(Voice& voice, float* left, float* right, int samples) {
 std::vector<Bank::Sounding> Bank::heard() const {
     std::vector<Sounding> out;
     for (const auto& one : voices_)
-        out.push_back({one->number, one->heard.note.key, one->heard.note.velocity, one->heard.note.release, one->position});
+        out.push_back(
+            {one->number, one->heard.note.key, one->heard.note.velocity, one->heard.note.release, one->position});
     return out;
 }
 
@@ -776,6 +794,7 @@ void Bank::work() {
         {
             const std::lock_guard lock(choosing_);
             streams = choose(parents);
+            if (streams.empty()) tidy();
             preparing = memo_->looked < memo_->order.size();
             if (streams.empty() && std::chrono::steady_clock::now() - rested > kRest) {
                 streams = unprepared(kRows / 2);
@@ -878,6 +897,18 @@ std::vector<Stream*> Bank::choose(std::vector<Stream*>& parents) {
         chosen.clear();
     }
     return chosen;
+}
+
+// Keep no more than kKept of what held notes were written beyond their beginnings.
+void Bank::tidy() {
+    const size_t knot =
+        sizeof(unsigned short) * static_cast<size_t>(instrument().outputs() + instrument().network->states());
+    size_t bytes = 0;
+    for (const Stream& stream : memo_->streams)
+        bytes += static_cast<size_t>(std::max(stream.written - kFirst, 0)) * knot;
+    if (bytes <= kKept) return;
+    for (Stream& stream : memo_->streams)
+        if (stream.written > kFirst) stream.shorten(instrument().grid);
 }
 
 // Beginnings that nobody has played yet, claimed.

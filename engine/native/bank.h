@@ -11,6 +11,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <deque>
 #include <memory>
@@ -79,8 +80,8 @@ class Bank {
     // What workers see of a voice.
     struct Slot {
         std::atomic<Stream*> current{nullptr}, pending{nullptr};
-        std::atomic<int> needed{0};       // the first frame that is not made
-        std::atomic<long long> due{0};    // samples until the pending future is heard
+        std::atomic<int> needed{0};     // the first frame that is not made
+        std::atomic<long long> due{0};  // samples until the pending future is heard
         std::array<Stream, kPrivate> own;
         bool used = false;
     };
@@ -94,7 +95,7 @@ class Bank {
         Heard heard;
         long long position = 0, due = 0, planned = 0, branched = 0, turn_from = 0;
         bool let_go = false, released = false, waiting = false, waited = false;
-        std::atomic<int>* users = nullptr;  // of what the stream belongs to, where it is not the voice's own
+        Stream* shared = nullptr;  // that it reads, where it is not the voice's own
         Stream* pending = nullptr;
         int border = 0;
         Fade fade = Fade::none;
@@ -124,21 +125,19 @@ class Bank {
         std::vector<Stream> streams;  // (keys, kVelocitySteps)
         std::vector<int> order;       // what is played most comes first
         std::atomic<size_t> looked{0};
-        std::atomic<int> users{0};
         explicit Memo(size_t size) : streams(size) {}
     };
 
     // A beginning that was announced where the memo knows nothing.
     struct Early {
         Stream stream;
-        std::atomic<int> users{0};
         long long used = -1;  // on the clock
     };
 
     const Instrument& instrument() const { return *instrument_; }
     std::unique_ptr<Memo> new_memo(const PointRef& point) const;
     Heard heard_of(int key, double velocity, const PointRef& point) const;
-    std::pair<Stream*, std::atomic<int>*> root(const Heard& heard);
+    Stream* root(const Heard& heard);
     Voice* voice(int number);
     Voice* free_voice();
     Stream* own_stream(Voice& voice);
@@ -158,6 +157,7 @@ class Bank {
     long long until_next() const;
 
     bool write_for(Voice& voice, int frame);
+    bool wait_for(const Stream& stream);
     void make_frames(Voice& voice, int end);
     void retune(Voice& voice, int frame);
     void synthesise(Voice& voice, int frame, const Envelopes& envelopes, long long from, bool over);
@@ -169,6 +169,7 @@ class Bank {
     void work();
     std::vector<Stream*> choose(std::vector<Stream*>& parents);
     std::vector<Stream*> unprepared(int most);
+    void tidy();
     // What is random in a note is so every time that it is played.
     static unsigned seed_of(const Voice& voice) {
         return static_cast<unsigned>(voice.key * 128 + std::lround(voice.velocity));
@@ -186,9 +187,11 @@ class Bank {
     std::unique_ptr<Memo> memo_;
     std::array<Early, 32> early_;
     long long clock_ = 0, settled_ = 0, late_ = 0, faulty_ = 0;
-    long long block_ = 0;  // blocks rendered
+    long long block_ = 0;   // blocks rendered
+    long long tidied_ = 0;  // second of the clock
     bool block_over_ = true;
-    int spare_ = 0;  // windows that the renderer may still write itself in this block
+    int spare_ = 0;                                   // windows that the renderer may still write itself in this block
+    std::chrono::steady_clock::time_point patience_;  // until which it may wait in this block
     float loudest_ = 1000;
     Partials::Scratch scratch_;
     Envelopes envelopes_, others_;
@@ -198,7 +201,7 @@ class Bank {
     std::vector<std::thread> workers_;
     std::atomic<bool> stop_{false};
     std::counting_semaphore<> news_{0};
-    mutable std::mutex choosing_;   // of workers alone
+    mutable std::mutex choosing_;  // of workers alone
     std::mutex announcing_;
     std::deque<Announced> announced_;
     std::atomic<long long> now_{0};

@@ -95,7 +95,8 @@ void ScoreCodec::signal(const Note& note, long long start, int count, float* out
     clock(note, start, count, out);
     for (int i = 0; i < count; ++i)
         if (start + i >= 0)
-            out[i] += loudness(note) * sine(static_cast<double>(note.key) * static_cast<double>((start + i) % hop_) / hop_);
+            out[i] +=
+                loudness(note) * sine(static_cast<double>(note.key) * static_cast<double>((start + i) % hop_) / hop_);
 }
 
 void ScoreCodec::transform(float* samples, float* out) const {

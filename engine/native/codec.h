@@ -23,8 +23,8 @@ class Codec {
     virtual ~Codec() = default;
 
     int hop() const { return hop_; }
-    int length() const { return length_; }          // samples of a frame's window
-    int features() const { return features_; }      // numbers of a frame
+    int length() const { return length_; }      // samples of a frame's window
+    int features() const { return features_; }  // numbers of a frame
     int first_frame_of(long long sample) const { return static_cast<int>(sample > 0 ? sample / hop_ : 0); }
     long long frame_start(int frame) const { return (frame + 1LL) * hop_ - length_; }
 

@@ -48,9 +48,9 @@ struct Grid {
 struct Knots {
     static constexpr int kNever = 1 << 30;
 
-    int from = 0;           // the first frame that is this future's own
-    int release = kNever;   // the first frame that hears the release
-    bool lead = false;      // whether frame from - 1 is a knot too, so that what was before ends where it ends
+    int from = 0;          // the first frame that is this future's own
+    int release = kNever;  // the first frame that hears the release
+    bool lead = false;     // whether frame from - 1 is a knot too, so that what was before ends where it ends
 
     int frame(const Grid& grid, int index) const {
         if (lead && index-- == 0) return from - 1;
@@ -60,9 +60,9 @@ struct Knots {
 
     // How many of the knots lie before a frame.
     int index(const Grid& grid, int frame) const {
-        const int own = release == kNever
-                            ? grid.held.index(std::max(frame, from)) - grid.held.index(from)
-                            : grid.released.index(std::max(frame, from) - release) - grid.released.index(from - release);
+        const int own = release == kNever ? grid.held.index(std::max(frame, from)) - grid.held.index(from)
+                                          : grid.released.index(std::max(frame, from) - release) -
+                                                grid.released.index(from - release);
         return own + (lead && frame >= from ? 1 : 0);
     }
 };

@@ -28,8 +28,8 @@ void tile(const float* __restrict packed, long inputs, const float* __restrict i
         Vector weights[kVectors];
 #pragma GCC unroll 8
         for (int v = 0; v < kVectors; ++v)
-            weights[v] = *reinterpret_cast<const Vector*>(packed + (v / 2) * inputs * kColumns +
-                                                          (v % 2) * MUSICNN_WIDTH);
+            weights[v] =
+                *reinterpret_cast<const Vector*>(packed + (v / 2) * inputs * kColumns + (v % 2) * MUSICNN_WIDTH);
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
             const float x = in[r * in_stride + k];
@@ -49,11 +49,11 @@ template <int R, int P>
 void rows_of(const float* packed, int inputs, int panels, const float* in, int in_stride, float* out, int out_stride) {
     int panel = 0;
     for (; panel + P <= panels; panel += P)
-        tile<R, P>(packed + static_cast<long>(panel) * inputs * kColumns, inputs, in, in_stride,
-                   out + panel * kColumns, out_stride);
+        tile<R, P>(packed + static_cast<long>(panel) * inputs * kColumns, inputs, in, in_stride, out + panel * kColumns,
+                   out_stride);
     for (; panel < panels; ++panel)
-        tile<R, 1>(packed + static_cast<long>(panel) * inputs * kColumns, inputs, in, in_stride,
-                   out + panel * kColumns, out_stride);
+        tile<R, 1>(packed + static_cast<long>(panel) * inputs * kColumns, inputs, in, in_stride, out + panel * kColumns,
+                   out_stride);
 }
 
 void multiply(const float* packed, int inputs, int panels, const float* in, int in_stride, float* out, int out_stride,
@@ -92,8 +92,8 @@ void expand(const float* __restrict raw, const float* __restrict reference_re, c
     }
 }
 
-void turn(const double* __restrict phases, const float* __restrict lengths, float* __restrict re,
-          float* __restrict im, int count) {
+void turn(const double* __restrict phases, const float* __restrict lengths, float* __restrict re, float* __restrict im,
+          int count) {
     for (int i = 0; i < count; ++i) {
         float a, b;
         unit(static_cast<float>(phases[i] - std::floor(phases[i] + 0.5)), a, b);
@@ -193,8 +193,7 @@ void complex_gru(const float* __restrict shares, const float* __restrict ours, f
 }  // namespace
 
 extern const Kernels MUSICNN_KERNELS;
-const Kernels MUSICNN_KERNELS = {
-    MUSICNN_NAME, kColumns,  multiply, tanh_of, expand,       turn, add_lobe,
-    magnitude,    to_half, from_half, lstm,    complex_lstm, gru,  complex_gru};
+const Kernels MUSICNN_KERNELS = {MUSICNN_NAME, kColumns, multiply,  tanh_of, expand,       turn, add_lobe,
+                                 magnitude,    to_half,  from_half, lstm,    complex_lstm, gru,  complex_gru};
 
 }  // namespace musicnn

@@ -36,13 +36,13 @@ Out<Dimensions> array(std::initializer_list<size_t> shape, float*& values) {
 }
 
 Affine affine(const In<2>& weight, const In<1>& bias) {
-    return {static_cast<int>(weight.shape(0)), static_cast<int>(weight.shape(1)),
-            {weight.data(), weight.data() + weight.size()}, {bias.data(), bias.data() + bias.size()}};
+    return {static_cast<int>(weight.shape(0)),
+            static_cast<int>(weight.shape(1)),
+            {weight.data(), weight.data() + weight.size()},
+            {bias.data(), bias.data() + bias.size()}};
 }
 
-Affine affine(const nb::handle& pair) {
-    return affine(nb::cast<In<2>>(pair[0]), nb::cast<In<1>>(pair[1]));
-}
+Affine affine(const nb::handle& pair) { return affine(nb::cast<In<2>>(pair[0]), nb::cast<In<1>>(pair[1])); }
 
 Direction direction(const nb::handle& pair) { return {affine(pair[0]), affine(pair[1])}; }
 
@@ -253,7 +253,8 @@ nb::object stretch(int length, int sample_rate, const Table<double, 1>& hz, cons
     Partials::Lobes lobes;
     Partials::Scratch scratch = partials.scratch();
     const int carriers = static_cast<int>(hz.size());
-    if (values.shape(0) != 4 || values.shape(1) != hz.size()) throw std::invalid_argument("four values each are wanted");
+    if (values.shape(0) != 4 || values.shape(1) != hz.size())
+        throw std::invalid_argument("four values each are wanted");
     partials.place(hz.data(), carriers, lobes);
     partials.begin(lobes, values.data(), carriers, scratch);
     const std::complex<float>* made = partials.stretch(scratch);
@@ -271,7 +272,8 @@ Motion motion_of(const std::vector<double>& n) {
     return {n[0], n[1], n[2], n[3], n[4], {n[5], n[6], n[7], n[8], n[9]}};
 }
 
-std::vector<double> motion_cents(const std::vector<double>& numbers, unsigned seed, const std::vector<double>& seconds) {
+std::vector<double> motion_cents(const std::vector<double>& numbers, unsigned seed,
+                                 const std::vector<double>& seconds) {
     const Motion motion = motion_of(numbers);
     std::vector<double> out;
     for (const double age : seconds) out.push_back(motion.cents(seed, age));
@@ -330,16 +332,17 @@ NB_MODULE(_native, module) {
     nb::class_<Voices>(module, "Voices")
         .def(nb::init<const std::shared_ptr<Instrument>&, int, int, int>(), nb::arg("instrument"), nb::arg("rise"),
              nb::arg("polyphony"), nb::arg("workers"))
-        .def("start", [](Voices& v, int number, int key, double velocity, int channel) {
-            return v.bank.start(number, key, velocity, channel); })
+        .def("start", [](Voices& v, int number, int key, double velocity,
+                         int channel) { return v.bank.start(number, key, velocity, channel); })
         .def("release", [](Voices& v, int number) { v.bank.release(number); })
         .def("silence", [](Voices& v, int number) { v.bank.silence(number); })
         .def("touch", &touch)
-        .def("announce", [](Voices& v, int key, double velocity, int channel, long long samples) {
-            v.bank.announce(key, velocity, channel, samples); })
+        .def("announce", [](Voices& v, int key, double velocity, int channel,
+                            long long samples) { v.bank.announce(key, velocity, channel, samples); })
         .def("render", &render, nb::arg("samples"), nb::arg("left_in_block") = 0)
         .def("heard", &heard)
-        .def("prepare", [](Voices& v) { return v.bank.prepare(); }, nb::call_guard<nb::gil_scoped_release>())
+        .def(
+            "prepare", [](Voices& v) { return v.bank.prepare(); }, nb::call_guard<nb::gil_scoped_release>())
         .def("set_loudest", [](Voices& v, float loudest) { v.bank.set_loudest(loudest); })
         .def_prop_ro("sounding", [](const Voices& v) { return v.bank.sounding(); })
         .def_prop_ro("late", [](const Voices& v) { return v.bank.late(); })

@@ -97,8 +97,8 @@ Network::PackedDirection Network::pack(const Direction& direction, int inputs, b
     };
     PackedDirection packed;
     const int rows = kind_.blocks * block_;
-    packed.input = Packed(kernels, wide(direction.input.weight, inputs, !first), rows,
-                          first ? inputs : inputs / cells_ * block_);
+    packed.input =
+        Packed(kernels, wide(direction.input.weight, inputs, !first), rows, first ? inputs : inputs / cells_ * block_);
     packed.recurrent = Packed(kernels, wide(direction.recurrent.weight, states, true), rows, width());
     packed.input_bias = wide(direction.input.bias, 1, false);
     packed.recurrent_bias = wide(direction.recurrent.bias, 1, false);

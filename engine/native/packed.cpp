@@ -5,7 +5,7 @@
 namespace musicnn {
 
 extern const Kernels kBaseKernels;
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(MUSICNN_PLAIN)
 extern const Kernels kAvx2Kernels, kAvx512Kernels;
 #endif
 
@@ -13,7 +13,7 @@ namespace {
 
 std::vector<const Kernels*> available() {
     std::vector<const Kernels*> found;
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(MUSICNN_PLAIN)
     const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
     const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                     __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
@@ -45,7 +45,8 @@ Packed::Packed(const Kernels& kernels, const std::vector<float>& matrix, int out
     for (int output = 0; output < outputs; ++output)
         for (int input = 0; input < inputs; ++input) {
             const size_t row = static_cast<size_t>(output / kernels.panel) * inputs + input;
-            values_[row * kernels.panel + output % kernels.panel] = matrix[static_cast<size_t>(output) * inputs + input];
+            values_[row * kernels.panel + output % kernels.panel] =
+                matrix[static_cast<size_t>(output) * inputs + input];
         }
 }
 

@@ -16,6 +16,25 @@ void Stream::clear() {
     written.store(0, std::memory_order_release);
 }
 
+void Stream::shorten(const Grid& grid) {
+    int nobody = 0;
+    if (window_count < 2 || !users.compare_exchange_strong(nobody, -1, std::memory_order_acquire)) return;
+    if (claim()) {
+        Window* first = windows.load();
+        for (Window* window = first->next.exchange(nullptr); window;) {
+            Window* next = window->next.load();
+            delete window;
+            window = next;
+        }
+        newest = first;
+        window_count = 1;
+        known.store(knots.frame(grid, first->count - 1), std::memory_order_relaxed);
+        written.store(first->count, std::memory_order_release);
+        release();
+    }
+    users.store(0, std::memory_order_release);
+}
+
 const KeyTables& Instrument::tables_of(const Heard& heard) const {
     auto& place = heard.point->tables[static_cast<size_t>(heard.note.key)];
     if (const KeyTables* made = place.load(std::memory_order_acquire)) return *made;
@@ -101,7 +120,8 @@ void Instrument::write(const std::vector<Stream*>& streams) const {
         window->states.resize(static_cast<size_t>(commit) * states);
         const float* state = after.data() + static_cast<size_t>(voice) * commit * states;
         kernels->to_half(state, window->states.data(), commit * states);
-        window->last.assign(state + static_cast<size_t>(commit - 1) * states, state + static_cast<size_t>(commit) * states);
+        window->last.assign(state + static_cast<size_t>(commit - 1) * states,
+                            state + static_cast<size_t>(commit) * states);
         if (stream.newest)
             stream.newest->next.store(window, std::memory_order_release);
         else

@@ -55,6 +55,7 @@ struct Stream {
     std::atomic<int> written{0};  // knots
     std::atomic<int> known{-1};   // the last frame of them
     std::atomic<Window*> windows{nullptr};
+    std::atomic<int> users{0};  // voices that share it; -1 while it is shortened
 
     // Of the one who has claimed it.
     Window* newest = nullptr;
@@ -63,8 +64,18 @@ struct Stream {
 
     bool claim() { return !claimed.exchange(true, std::memory_order_acquire); }
     void release() { claimed.store(false, std::memory_order_release); }
+    // Begin to use it together with others; not possible while it is shortened.
+    bool use() {
+        int before = users.load(std::memory_order_relaxed);
+        while (before >= 0)
+            if (users.compare_exchange_weak(before, before + 1, std::memory_order_acquire)) return true;
+        return false;
+    }
+    void leave() { users.fetch_sub(1, std::memory_order_release); }
     bool begun() const { return written.load(std::memory_order_acquire) > 0; }
     void clear();  // call with the stream claimed and nobody reading
+    // Forget all but the first window, unless somebody uses or writes it.
+    void shorten(const Grid& grid);
     ~Stream() { clear(); }
 };
 
@@ -82,17 +93,15 @@ struct Instrument {
     // frame is multiplied by before it is added to the sound. Nothing else is known of the keys then.
     std::vector<float> stretch_window;
     bool writes_bins() const { return !stretch_window.empty(); }
-    std::vector<int> band_of_bin;               // (bins)
-    std::vector<float> band_hz;                 // (bands), mean frequency
-    std::vector<float> carrier_factor;          // (bands), power of the noise that is as strong as one carrier
-    std::vector<float> noise_re, noise_im;      // (frames, channels, bins): white noise under the synthesis window
+    std::vector<int> band_of_bin;           // (bins)
+    std::vector<float> band_hz;             // (bands), mean frequency
+    std::vector<float> carrier_factor;      // (bands), power of the noise that is as strong as one carrier
+    std::vector<float> noise_re, noise_im;  // (frames, channels, bins): white noise under the synthesis window
     int noise_frames = 0;
 
     int outputs() const { return network->outputs(); }
     // Knots of the next window of a stream.
-    static int window_size(const Stream& stream) {
-        return stream.window_count + (stream.parent ? 1 : 0) < 2 ? 16 : 32;
-    }
+    static int window_size(const Stream& stream) { return stream.window_count + (stream.parent ? 1 : 0) < 2 ? 16 : 32; }
     const KeyTables& tables_of(const Heard& heard) const;
     PointRef point(const std::vector<double>& positions) const;
 

@@ -168,9 +168,10 @@ KeyTables SpaceTables::of_key(int key, const std::vector<double>& positions) con
         double mean = 0;
         for (int end = 0; end < 2; ++end)
             for (int timbre = 0; timbre < timbres; ++timbre)
-                mean += parts[end] * share[timbre] *
-                        std::log(std::max(noise[(static_cast<size_t>(timbre) * anchors + ends[end]) * channels * bands + band],
-                                          kFaint));
+                mean +=
+                    parts[end] * share[timbre] *
+                    std::log(std::max(
+                        noise[(static_cast<size_t>(timbre) * anchors + ends[end]) * channels * bands + band], kFaint));
         made.noise.push_back(static_cast<float>(std::exp(mean)));
     }
     std::array<double, 10> numbers = {};
@@ -182,8 +183,8 @@ KeyTables SpaceTables::of_key(int key, const std::vector<double>& positions) con
             for (size_t i = 0; i < numbers.size(); ++i) numbers[i] += parts[end] * share[timbre] * motion[at * 10 + i];
         }
     }
-    made.motion = {numbers[0], numbers[1], numbers[2], numbers[3], numbers[4],
-                   {numbers[5], numbers[6], numbers[7], numbers[8], numbers[9]}};
+    made.motion = {numbers[0], numbers[1], numbers[2],
+                   numbers[3], numbers[4], {numbers[5], numbers[6], numbers[7], numbers[8], numbers[9]}};
     return made;
 }
 

@@ -34,8 +34,8 @@ class NoDenormals {
 #endif
 };
 
-// Ask for a real-time priority under that of a sound server, or, where that is not allowed, for a higher niceness; where
-// neither is, the thread is as urgent as any other.
+// Ask for a real-time priority under that of a sound server, or, where that is not allowed, for a higher niceness;
+// where neither is, the thread is as urgent as any other.
 inline void hurry_thread() {
 #if defined(__linux__)
     sched_param parameter = {};

@@ -56,8 +56,8 @@ void Track::decode(int index, Envelopes& out) {
     if (!window_ || window_->first > index) window_ = stream_->windows.load(std::memory_order_acquire);
     while (window_->first + window_->count <= index) window_ = window_->next.load(std::memory_order_acquire);
     if (!tables_) {
-        tables_ = stream_->heard.point->tables[static_cast<size_t>(stream_->heard.note.key)].load(
-            std::memory_order_acquire);
+        tables_ =
+            stream_->heard.point->tables[static_cast<size_t>(stream_->heard.note.key)].load(std::memory_order_acquire);
         gain_ = std::pow(gain_, static_cast<float>(tables_->exponent));
     }
     const int outputs = instrument.outputs(), count = instrument.channels * instrument.carriers;
@@ -83,7 +83,8 @@ void Track::decode(int index, Envelopes& out) {
             out.noise[channel * instrument.bands + tables_->band[carrier]] += power;
             now += power;
             whole += gain_ * gain_ *
-                     (tables_->reference_re[at] * tables_->reference_re[at] + tables_->reference_im[at] * tables_->reference_im[at]);
+                     (tables_->reference_re[at] * tables_->reference_re[at] +
+                      tables_->reference_im[at] * tables_->reference_im[at]);
         }
     const float* logs = raw_.data() + 2 * count;
     for (int i = 0; i < instrument.channels * instrument.bands; ++i) {

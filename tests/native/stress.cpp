@@ -21,7 +21,8 @@ double real(double low, double high) { return std::uniform_real_distribution<dou
 
 Affine affine(int outputs, int inputs, float size) {
     Affine made{outputs, inputs, {}, {}};
-    for (int i = 0; i < outputs * inputs; ++i) made.weight.push_back(normal(size / std::sqrt(static_cast<float>(inputs))));
+    for (int i = 0; i < outputs * inputs; ++i)
+        made.weight.push_back(normal(size / std::sqrt(static_cast<float>(inputs))));
     for (int i = 0; i < outputs; ++i) made.bias.push_back(normal(0.1f));
     return made;
 }
@@ -39,7 +40,8 @@ std::shared_ptr<const Instrument> instrument() {
     made->network = std::make_shared<Network>("complex_lstm", kCells, affine(kFront, features, 1), layers,
                                               affine(outputs, 2 * width, 2), kernels());
     std::vector<float> window;
-    for (int i = 0; i < kLength; ++i) window.push_back(static_cast<float>(0.5 - 0.5 * std::cos(2 * M_PI * i / kLength)));
+    for (int i = 0; i < kLength; ++i)
+        window.push_back(static_cast<float>(0.5 - 0.5 * std::cos(2 * M_PI * i / kLength)));
     made->codec = std::make_shared<ScoreCodec>(kHop, 44100, window);
     auto tables = std::make_shared<SpaceTables>();
     tables->timbres = 3;
@@ -58,7 +60,8 @@ std::shared_ptr<const Instrument> instrument() {
         for (int j = 0; j < 2 * kCarriers; ++j) tables->level.push_back(real(0.01, 0.05));
         for (int j = 0; j < 2 * kCarriers; ++j) tables->phase.push_back(real(-3, 3));
         for (int j = 0; j < 2 * kBands; ++j) tables->noise.push_back(real(0.001, 0.01));
-        for (const double number : {5.0, 0.1, 1.0, 0.3, 2.0, 1.0, 5.0, 10.0, 10.0, 10.0}) tables->motion.push_back(number);
+        for (const double number : {5.0, 0.1, 1.0, 0.3, 2.0, 1.0, 5.0, 10.0, 10.0, 10.0})
+            tables->motion.push_back(number);
         tables->voicing.push_back(real(-3, 3));
     }
     tables->exponents = {1, 2, 1.5};
@@ -92,7 +95,9 @@ int main(int, char** arguments) {
     const auto partials = std::make_shared<Partials>(256, 64, 44100, 16, *made->kernels);
     const auto begin = std::chrono::steady_clock::now();
     long long blocks = 0, started = 0;
-    const auto left = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() < seconds; };
+    const auto left = [&] {
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() < seconds;
+    };
     while (left()) {
         Bank bank(made, partials, whole(2, 24), 3);
         std::vector<float> sound(2 * 2048);
@@ -101,7 +106,10 @@ int main(int, char** arguments) {
         while (std::chrono::steady_clock::now() < until && left()) {
             for (int event = whole(-2, 4); event > 0; --event) switch (whole(0, 6)) {
                     case 0:
-                    case 1: bank.start(number++, whole(40, 80), real(1, 127), whole(0, 2)); ++started; break;
+                    case 1:
+                        bank.start(number++, whole(40, 80), real(1, 127), whole(0, 2));
+                        ++started;
+                        break;
                     case 2: bank.release(whole(std::max(0, number - 12), number)); break;
                     case 3: bank.silence(whole(std::max(0, number - 12), number)); break;
                     case 4: bank.announce(whole(40, 80), real(1, 127), whole(0, 2), whole(0, 2000)); break;

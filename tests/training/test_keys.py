@@ -121,20 +121,17 @@ def play(instrument, key, velocity, release, samples):
     return synth.render(samples) / instrument.gain
 
 
-@pytest.mark.parametrize(("key", "velocity", "release"), [(60, 77, 150 * BLOCK), (61, 100, 30 * BLOCK)])
+@pytest.mark.parametrize(("key", "velocity", "release"), [(60, 76, 150 * BLOCK), (61, 100, 60 * BLOCK)])
 def test_what_is_validated_is_what_is_played(tiny_keys, key, velocity, release):
-    """The engine's sound is that of the fitting but for the windows' sizes."""
+    """The engine's sound is that of the fitting but for the windows' sizes, and for some milliseconds at a release: the
+    fitting knows of it from its first frame on, the engine leads over to that 512 samples after it."""
     with torch.no_grad():
         wanted = left_right(tiny_keys.task.play(key - 60, Note(key, velocity, release), 15_000))
-    level = float(np.asarray(100 / 127) ** tiny_keys.task.head.velocity_exponent)
-    sound = play(tiny_keys.instrument, key, velocity, release, 15_000)
-    for scale in (1.0, 1 / level):  # a channel's default volume, 100 of 127, may be in it
-        if np.abs(np.abs(sound * scale).max() / np.abs(wanted).max() - 1) < 0.2:
-            break
-    held, rest = slice(0, release), slice(release, None)
-    for channel in range(2):
-        assert null_snr_db(sound[held, channel] * scale, wanted[held, channel]) > 15
-        assert null_snr_db(sound[rest, channel] * scale, wanted[rest, channel]) > 6
+    sound = play(tiny_keys.instrument, key, velocity, release, 15_000) / (100 / 127) ** 2  # a channel's volume
+    first = release // 256 * 256 - 1024 + 256  # sample at which the first frame begins that knows of it
+    for part, least in ((slice(0, first), 25), (slice(release + 512 + 128, None), 20)):
+        for channel in range(2):
+            assert null_snr_db(sound[part, channel], wanted[part, channel]) > least
 
 
 def test_the_instrument_plays_the_teachers_pitch(tiny_keys, teacher):
