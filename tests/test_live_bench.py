@@ -208,15 +208,15 @@ def test_without_jackd_one_sentence_says_so(monkeypatch):
 def test_the_watch_sees_that_the_machine_stands_still():
     begun = time.perf_counter()
     with MachineWatch() as watch:
-        os.kill(watch.process.pid, signal.SIGSTOP)
-        # A busy machine may take long to run the thread that stops the others; a SIGCONT before that undoes the stop.
         stat = Path(f"/proc/{watch.process.pid}/stat")
-        wait(lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == "T", 30, "the watch does not stop")
-        time.sleep(0.1)
-        os.kill(watch.process.pid, signal.SIGCONT)
-        deadline = time.monotonic() + 30
-        while watch.since(begun)["machine_worst_ms"] < 90 and time.monotonic() < deadline:
-            time.sleep(0.02)
+        end = time.monotonic() + 60
+        while watch.since(begun)["machine_worst_ms"] < 90 and time.monotonic() < end:
+            os.kill(watch.process.pid, signal.SIGSTOP)
+            # A busy machine may take long to run the thread that stops the others; a SIGCONT before undoes the stop.
+            wait(lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == "T", 30, "the watch does not stop")
+            time.sleep(0.1)
+            os.kill(watch.process.pid, signal.SIGCONT)
+            time.sleep(0.5)
         stalls = watch.since(begun)
         assert stalls["machine_stalls"] >= 1 and stalls["machine_worst_ms"] >= 90
         later = time.perf_counter() + 3600  # whatever this machine does, it has not done it yet

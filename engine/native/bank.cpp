@@ -26,7 +26,6 @@ constexpr int kQuietFrames = 32;       // that are not heard, after which a voic
 constexpr int kHorizon = 64;           // frames that are written ahead
 constexpr int kSoon = 24, kMany = 4;   // windows needed later than that wait until there are so many
 constexpr int kRows = 6;               // windows that are written at once
-constexpr int kOwn = 128;              // samples of a block for each window that the renderer writes itself, live
 constexpr long long kSettled = 44100;  // samples for which latent knobs rest before beginnings are prepared there
 // Between two beginnings that are prepared: a thread in real time that never rests would starve who is not.
 constexpr std::chrono::milliseconds kRest{6}, kIdle{20};
@@ -80,6 +79,12 @@ Bank::Bank(std::shared_ptr<const Instrument> instrument, std::shared_ptr<const P
         voice->left.resize(ring_);
         voice->right.resize(ring_);
         idle_.push_back(std::move(voice));
+    }
+    if (live_) {  // how long one window takes, which the renderer has to know before it writes one itself
+        Stream& first = memo_->streams[static_cast<size_t>(memo_->order[0])];
+        const auto begun = std::chrono::steady_clock::now();
+        instrument_->write({&first});
+        own_ = std::chrono::steady_clock::now() - begun;
     }
     for (int i = 0; i < workers; ++i) workers_.emplace_back([this] { work(); });
 }
@@ -283,9 +288,9 @@ std::vector<int> Bank::render(float* left, float* right, int samples, int left_i
     std::vector<int> ended;
     if (block_over_) {
         ++block_;
-        spare_ = std::max(samples, left_in_block) / kOwn;
         const auto half =
             std::chrono::microseconds(500'000LL * std::max(samples, left_in_block) / instrument().sample_rate);
+        spare_ = static_cast<int>(half / own_);
         patience_ = std::chrono::steady_clock::now() + half;
     }
     block_over_ = left_in_block <= samples;
@@ -329,6 +334,7 @@ std::vector<int> Bank::render(float* left, float* right, int samples, int left_i
     const long long second = clock_ / instrument().sample_rate;
     if (!live_ && second != tidied_) tidy();
     tidied_ = second;
+    sounds_.store(!voices_.empty(), std::memory_order_relaxed);
     now_.store(clock_, std::memory_order_relaxed);
     if (live_ && !voices_.empty()) wake();
     return ended;
@@ -797,7 +803,7 @@ void Bank::work() {
             if (streams.empty()) tidy();
             preparing = memo_->looked < memo_->order.size();
             if (streams.empty() && std::chrono::steady_clock::now() - rested > kRest) {
-                streams = unprepared(kRows / 2);
+                streams = unprepared(sounds_ ? 1 : kRows / 2);  // an urgent one would have to wait for it
                 if (!streams.empty()) rested = std::chrono::steady_clock::now() + kRest;
             }
         }

@@ -192,6 +192,7 @@ class Bank {
     bool block_over_ = true;
     int spare_ = 0;                                   // windows that the renderer may still write itself in this block
     std::chrono::steady_clock::time_point patience_;  // until which it may wait in this block
+    std::chrono::steady_clock::duration own_{1};      // that one window takes
     float loudest_ = 1000;
     Partials::Scratch scratch_;
     Envelopes envelopes_, others_;
@@ -205,6 +206,7 @@ class Bank {
     std::mutex announcing_;
     std::deque<Announced> announced_;
     std::atomic<long long> now_{0};
+    std::atomic<bool> sounds_{false};
 };
 
 }  // namespace musicnn

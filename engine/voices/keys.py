@@ -25,7 +25,7 @@ class KeysBank:
         """keys: those that the network knows; others borrow the nearest one's spectrum. live: threads write ahead, and
         `render` waits for none of them."""
         workers = max(1, (os.cpu_count() or 1) - 1) if live else 0
-        self._model, self._live = model, live
+        self._model = model
         self._voices = _native.Voices(model.native(keys), model.rise, polyphony, workers)
         for channel in range(16):
             self.touch(channel, 1.0, 1.0, 0.0, {})
@@ -81,8 +81,8 @@ class KeysBank:
         return self._voices.render(samples, left_in_block or 0)
 
     def look_ahead(self) -> bool:
-        """Live, threads of its own do; otherwise write beginnings of notes that nobody has played yet."""
-        return not self._live and self._voices.prepare()
+        """Nothing: live, threads of its own do."""
+        return False
 
     def heard(self) -> tuple[Heard, ...]:
         """What the network hears from now on: of every voice its number, its note, and the samples since its onset."""
