@@ -58,5 +58,5 @@ $(VENV)/.play: pyproject.toml scripts/system_packages.sh $(NATIVE) | $(VENV)/bin
 $(VENV)/.dev: pyproject.toml scripts/system_packages.sh $(NATIVE) | $(VENV)/bin/python
 	@sh scripts/system_packages.sh play test
 	$(COMPILER)
-	$(BIN)/python -m pip install -q -e '.[training,dev]'
+	$(BIN)/python -m pip install -q -e '.[training,dev]' -C cmake.define.MUSICNN_STRICT=ON
 	@touch $@ $(VENV)/.play
