@@ -165,9 +165,6 @@ class Voices:
     def heard(self) -> list[tuple[int, int, float, int | None, int]]:
         """Of every voice its number, the key and velocity that the network hears, its release and its age."""
 
-    def prepare(self) -> bool:
-        """Write beginnings of notes that nobody has played yet; returns whether there were any."""
-
     def set_loudest(self, loudest: float) -> None:
         """Amplitude beyond which a voice is ended."""
 

@@ -381,7 +381,7 @@ class _ClockTable:
     def __init__(self, codec: ScoreCodec) -> None:
         self._codec = codec
         self._pages: OrderedDict[int, NDArray[np.complex64]] = OrderedDict()
-        self._lock = threading.Lock()  # notes are foreseen on another thread than the one that renders
+        self._lock = threading.Lock()  # a batch is fitted in two threads
 
     def rows(self, first: int, count: int) -> NDArray[np.complex64]:
         """Spectra (count, bins) of frames first, first + 1, ..."""

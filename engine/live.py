@@ -31,7 +31,7 @@ from engine.sample_clock import SampleClock
 from engine.score_options import ScoreOptions
 from engine.spectral import Samples
 from engine.synth import CHANNELS, Synth
-from engine.threads import FORESIGHT, prepare_thread
+from engine.threads import LOOK_AHEAD, prepare_thread
 from engine.transport import Transport
 from engine.voices.pads import PadsBank
 from engine.voices.song import SongBank
@@ -325,7 +325,7 @@ class LookAhead:
             self._thread.join()
 
     def _run(self) -> None:
-        prepare_thread(FORESIGHT)
+        prepare_thread(LOOK_AHEAD)
         while not self._stop.is_set():
             if not self._engine.look_ahead():
                 self._stop.wait(IDLE_SECONDS)

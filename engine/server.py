@@ -6,7 +6,7 @@ lost then is this one, and the window starts another.
 
 Threads here: the *main* thread takes commands and passes the quick ones on; *housekeeping* does what takes time, one
 piece after another; the *reporter* sends the state sixty times a second and watches device and clock; beside them the
-render worker and the foresight (see `engine.live`).
+render worker and what computes ahead (see `engine.live`).
 
 Commands come as (name, arguments), see `Server.QUICK`, `DIRECT` and `SLOW`; what goes back are (name, arguments) too.
 """
@@ -74,7 +74,7 @@ class Server:
     def __init__(self, pipe: Connection) -> None:
         self._pipe, self._sending = pipe, threading.Lock()
         self._engine: LiveEngine | None = None
-        self._foresight: LookAhead | None = None
+        self._ahead: LookAhead | None = None
         self._output: AudioOutput | None = None
         self._silent: SilentOutput | None = None
         self._midi: MidiInput | None = None
@@ -228,8 +228,8 @@ class Server:
     def _begin(self, instrument: Instrument) -> None:
         engine = LiveEngine(instrument)
         engine.sources.append(self._hear)
-        self._foresight = LookAhead(engine)
-        self._foresight.start()
+        self._ahead = LookAhead(engine)
+        self._ahead.start()
         # Looking through everything for what can be forgotten takes 25 ms in which nothing else runs. What is there now
         # stays; what comes and goes while playing is young, or forgotten without being looked for.
         gc.collect()
@@ -503,8 +503,8 @@ class Server:
             recorder.close()
         self._housekeeping.shutdown(wait=True, cancel_futures=True)
         self._close_output()
-        if self._foresight is not None:
-            self._foresight.stop()
+        if self._ahead is not None:
+            self._ahead.stop()
         if self._midi is not None:
             self._midi.close()
 

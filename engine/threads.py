@@ -11,20 +11,19 @@ import threading
 from engine.memory import keep_memory
 from engine.suspend import watch_stops
 
-WORKER, FORESIGHT, COMPANION, ORDINARY = 10, 5, 4, 0
+WORKER, LOOK_AHEAD, COMPANION, ORDINARY = 10, 5, 4, 0
 """How urgent a thread is: its real-time priority, always under a sound server's.
 
 The worker takes a fifth of a core, but must not wait: a scheduler that is fair lets a thread that wakes up wait for
-3 ms, which is more than a block of 128 samples. What the worker waits for must not wait either: that is the foresight,
-whose windows it needs, and whoever else runs Python beside it now and then (COMPANION) and might be sent to sleep with
-the interpreter in its hands. Where the system does not allow it, a higher niceness has to do.
+3 ms, which is more than a block of 128 samples. Nor must a thread that holds the interpreter, which the worker needs
+too: that which computes for pads and songs (LOOK_AHEAD), and those that run Python now and then (COMPANION).
+Where the system does not allow it, a higher niceness has to do.
 """
 NICENESS = -11
 
-OWN_PROCESSOR = {WORKER: 1, FORESIGHT: 0}
+OWN_PROCESSOR = {WORKER: 1, LOOK_AHEAD: 0}
 """Which of two processors, where there are no more, is whose. Left to itself, the system lets the worker wake up where
-the foresight is busy, and whoever is pushed aside has the interpreter in its hands and takes milliseconds to be moved:
-in the climax of a ballade 180 to 390 windows came late, with a processor each 78 to 92."""
+the other is busy, which is pushed aside with the interpreter in its hands and takes milliseconds to be moved."""
 
 START_METHOD = "spawn"
 """How processes of ours begin: with nothing of the one that asks for them, whose threads and libraries are not to be

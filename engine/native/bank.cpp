@@ -30,7 +30,6 @@ constexpr long long kSettled = 44100;  // samples for which latent knobs rest be
 // Between two beginnings that are prepared: a thread in real time that never rests would starve who is not.
 constexpr std::chrono::milliseconds kRest{6}, kIdle{20};
 constexpr size_t kKept = 32 << 20;  // bytes of what is kept of held notes beyond their beginnings
-constexpr int kFirst = 16;          // knots of a beginning
 constexpr int kLongestPart = 512;   // samples that are rendered at once
 constexpr double kStretch = 2e-3;   // inharmonicity at the knob's ends, added to the partials' own
 constexpr double kMutedDb = -48, kHighestTilt = 30;
@@ -299,7 +298,7 @@ std::vector<int> Bank::render(float* left, float* right, int samples, int left_i
     settle();
     let_go();
     int done = 0;
-    while (done < samples || (samples == 0 && done == 0)) {
+    do {
         make_changes(samples - done);
         for (const auto& one : voices_) turn(*one);
         const int part =
@@ -329,8 +328,7 @@ std::vector<int> Bank::render(float* left, float* right, int samples, int left_i
         }
         clock_ += part;
         done += part;
-        if (samples == 0) break;
-    }
+    } while (done < samples);
     const long long second = clock_ / instrument().sample_rate;
     if (!live_ && second != tidied_) tidy();
     tidied_ = second;
@@ -779,15 +777,6 @@ double Bank::prepared() const {
     return static_cast<double>(memo_->looked.load()) / static_cast<double>(memo_->streams.size());
 }
 
-bool Bank::prepare() {
-    const NoDenormals quick;
-    const std::vector<Stream*> streams = unprepared(kRows);
-    if (streams.empty()) return false;
-    instrument().write(streams);
-    for (Stream* stream : streams) stream->release();
-    return true;
-}
-
 // --- workers ---
 
 void Bank::work() {
@@ -911,10 +900,10 @@ void Bank::tidy() {
         sizeof(unsigned short) * static_cast<size_t>(instrument().outputs() + instrument().network->states());
     size_t bytes = 0;
     for (const Stream& stream : memo_->streams)
-        bytes += static_cast<size_t>(std::max(stream.written - kFirst, 0)) * knot;
+        bytes += static_cast<size_t>(std::max(stream.written - Instrument::kBeginning, 0)) * knot;
     if (bytes <= kKept) return;
     for (Stream& stream : memo_->streams)
-        if (stream.written > kFirst) stream.shorten(instrument().grid);
+        if (stream.written > Instrument::kBeginning) stream.shorten(instrument().grid);
 }
 
 // Beginnings that nobody has played yet, claimed.

@@ -70,8 +70,6 @@ class Bank {
     long long late() const { return late_; }
     long long faulty() const { return faulty_; }
     double prepared() const;
-    // Write the beginning of a note that nobody has played yet; returns whether there was one. For who has no workers.
-    bool prepare();
     void set_loudest(float loudest) { loudest_ = loudest; }
 
   private:

@@ -79,15 +79,10 @@ std::vector<T> numbers(const Array& array) {
 template <typename T, int Dimensions>
 using Table = nb::ndarray<const T, nb::ndim<Dimensions>, nb::c_contig, nb::device::cpu>;
 
-std::vector<float> real_parts(const Table<std::complex<float>, 3>& values) {
+// Real parts (0) or imaginary parts (1).
+std::vector<float> parts(const Table<std::complex<float>, 3>& values, int which) {
     std::vector<float> out;
-    for (size_t i = 0; i < values.size(); ++i) out.push_back(values.data()[i].real());
-    return out;
-}
-
-std::vector<float> imaginary_parts(const Table<std::complex<float>, 3>& values) {
-    std::vector<float> out;
-    for (size_t i = 0; i < values.size(); ++i) out.push_back(values.data()[i].imag());
+    for (size_t i = 0; i < values.size(); ++i) out.push_back(which ? values.data()[i].imag() : values.data()[i].real());
     return out;
 }
 
@@ -101,8 +96,8 @@ std::shared_ptr<Tables> plain_tables(int first_key, const Table<double, 2>& hz, 
     made->bands = static_cast<int>(noise.shape(2));
     made->hz = numbers<double>(hz);
     made->harmonic = numbers<float>(harmonic);
-    made->reference_re = real_parts(reference);
-    made->reference_im = imaginary_parts(reference);
+    made->reference_re = parts(reference, 0);
+    made->reference_im = parts(reference, 1);
     made->noise = numbers<float>(noise);
     if (voicing) made->voicing = numbers<double>(*voicing);
     made->exponent = exponent;
@@ -138,10 +133,24 @@ std::shared_ptr<Tables> space_tables(const Table<double, 2>& points, const Table
     return made;
 }
 
+// What both kinds of instruments have.
+void begin(Instrument* self, const std::shared_ptr<Network>& network, int context, int sample_rate, int first_key,
+           int last_key, int carriers, double power) {
+    new (self) Instrument;
+    self->network = network;
+    self->kernels = &kernels();
+    self->context = context;
+    self->sample_rate = sample_rate;
+    self->first_key = first_key;
+    self->last_key = last_key;
+    self->carriers = carriers;
+    self->exponent = static_cast<float>(1 / power - 1);
+}
+
 void make_bins(Instrument* self, const std::shared_ptr<Network>& network, int context, int hop, int sample_rate,
                int oversampling, const Table<float, 1>& window, const Table<float, 1>& filter, int first_key,
                int last_key, int bins, double codec_power, double head_power, const Table<float, 1>& stretch_window) {
-    new (self) Instrument;
+    begin(self, network, context, sample_rate, first_key, last_key, bins, head_power);
     auto tables = std::make_shared<PlainTables>();
     tables->first_key = first_key;
     tables->channels = 1;
@@ -151,17 +160,9 @@ void make_bins(Instrument* self, const std::shared_ptr<Network>& network, int co
     tables->reference_re.assign(bins, 1.0f);
     tables->reference_im.resize(bins);
     tables->prepare();
-    self->network = network;
     self->codec = std::make_shared<NnssCodec>(hop, oversampling, numbers<float>(window), numbers<float>(filter), bins,
                                               codec_power);
     self->tables = tables;
-    self->kernels = &kernels();
-    self->sample_rate = sample_rate;
-    self->context = context;
-    self->first_key = first_key;
-    self->last_key = last_key;
-    self->carriers = bins;
-    self->exponent = static_cast<float>(1 / head_power - 1);
     self->band_of_bin.resize(bins);
     self->stretch_window = numbers<float>(stretch_window);
 }
@@ -173,26 +174,18 @@ void make_keys(Instrument* self, const std::shared_ptr<Network>& network, const 
                const Table<float, 1>& window, int first_key, int last_key, int channels, int carriers, double power,
                const Table<int, 1>& band_of_bin, const Table<double, 1>& band_hz, const Table<float, 1>& carrier_factor,
                const std::optional<Table<std::complex<float>, 3>>& noise) {
-    new (self) Instrument;
-    self->network = network;
+    begin(self, network, context, sample_rate, first_key, last_key, carriers, power);
     self->codec = std::make_shared<ScoreCodec>(hop, sample_rate, numbers<float>(window));
     self->tables = tables;
-    self->kernels = &kernels();
     self->grid = {Strides(held), Strides(released)};
-    self->sample_rate = sample_rate;
-    self->context = context;
-    self->first_key = first_key;
-    self->last_key = last_key;
     self->channels = channels;
-    self->carriers = carriers;
     self->bands = static_cast<int>(band_hz.size());
-    self->exponent = static_cast<float>(1 / power - 1);
     self->band_of_bin = numbers<int>(band_of_bin);
     self->band_hz = numbers<float>(band_hz);
     self->carrier_factor = numbers<float>(carrier_factor);
     if (noise) {
-        self->noise_re = real_parts(*noise);
-        self->noise_im = imaginary_parts(*noise);
+        self->noise_re = parts(*noise, 0);
+        self->noise_im = parts(*noise, 1);
         self->noise_frames = static_cast<int>(noise->shape(0));
     }
 }
@@ -341,8 +334,6 @@ NB_MODULE(_native, module) {
                             long long samples) { v.bank.announce(key, velocity, channel, samples); })
         .def("render", &render, nb::arg("samples"), nb::arg("left_in_block") = 0)
         .def("heard", &heard)
-        .def(
-            "prepare", [](Voices& v) { return v.bank.prepare(); }, nb::call_guard<nb::gil_scoped_release>())
         .def("set_loudest", [](Voices& v, float loudest) { v.bank.set_loudest(loudest); })
         .def_prop_ro("sounding", [](const Voices& v) { return v.bank.sounding(); })
         .def_prop_ro("late", [](const Voices& v) { return v.bank.late(); })

@@ -1,7 +1,6 @@
 #include "network.h"
 
 #include <algorithm>
-#include <cstring>
 #include <stdexcept>
 
 namespace musicnn {
@@ -154,7 +153,7 @@ void Network::window(const float* input, int voices, int frames, int commit, con
                      float* after) const {
     static thread_local Scratch scratch;
     const size_t rows = static_cast<size_t>(frames) * voices;
-    int inputs = features_, stride = features_;
+    int stride = features_;
     float* x = Scratch::sized(scratch.x, rows * std::max(features_, 2 * width()));
     for (int voice = 0; voice < voices; ++voice)  // frame by frame, so that a frame's voices are one matrix
         for (int frame = 0; frame < frames; ++frame)
@@ -166,7 +165,6 @@ void Network::window(const float* input, int voices, int frames, int commit, con
         fill(y, front_bias_, rows);
         front_.multiply(x, features_, y, stride, static_cast<int>(rows));
         kernels_->tanh(y, static_cast<int>(rows) * stride);
-        inputs = front_.inputs();
         std::swap(scratch.x, scratch.y);
     }
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
@@ -199,9 +197,8 @@ void Network::window(const float* input, int voices, int frames, int commit, con
             keep(frame, 1);
         }
         std::swap(scratch.x, scratch.y);
-        inputs = stride = 2 * width();
+        stride = 2 * width();
     }
-    (void)inputs;
     const size_t heard_rows = static_cast<size_t>(commit) * voices;
     float* y = Scratch::sized(scratch.y, heard_rows * out_.columns());
     fill(y, out_bias_, heard_rows);

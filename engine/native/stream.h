@@ -86,6 +86,8 @@ struct Instrument {
     std::shared_ptr<const Tables> tables;
     const Kernels* kernels = nullptr;
     Grid grid;
+    static constexpr int kBeginning = 16;  // knots of a note's first window
+
     int sample_rate = 44100, context = 8, first_key = 0, last_key = 127;
     int channels = 1, carriers = 0, bands = 0;  // of the head
     float exponent = 1;                         // that undoes the compression: 1 / power - 1
@@ -101,7 +103,9 @@ struct Instrument {
 
     int outputs() const { return network->outputs(); }
     // Knots of the next window of a stream.
-    static int window_size(const Stream& stream) { return stream.window_count + (stream.parent ? 1 : 0) < 2 ? 16 : 32; }
+    static int window_size(const Stream& stream) {
+        return stream.window_count + (stream.parent ? 1 : 0) < 2 ? kBeginning : 2 * kBeginning;
+    }
     const KeyTables& tables_of(const Heard& heard) const;
     PointRef point(const std::vector<double>& positions) const;
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from engine.threads import COMPANION, FORESIGHT, ORDINARY, WORKER, prepare_thread
+from engine.threads import COMPANION, LOOK_AHEAD, ORDINARY, WORKER, prepare_thread
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only there a thread's urgency is its own")
 
@@ -33,11 +33,11 @@ def two_processors():
     return set(processors)
 
 
-def test_of_two_processors_worker_and_foresight_have_one_each():
+def test_of_two_processors_worker_and_look_ahead_have_one_each():
     processors = two_processors()
-    worker, foresight = prepared(WORKER, processors)[0], prepared(FORESIGHT, processors)[0]
-    assert len(worker) == len(foresight) == 1
-    assert worker | foresight == processors
+    worker, ahead = prepared(WORKER, processors)[0], prepared(LOOK_AHEAD, processors)[0]
+    assert len(worker) == len(ahead) == 1
+    assert worker | ahead == processors
 
 
 @pytest.mark.parametrize("urgency", [COMPANION, ORDINARY])
@@ -48,10 +48,10 @@ def test_others_go_where_there_is_room(urgency):
 
 def test_the_more_urgent_come_first():
     processors = two_processors()
-    priorities = [prepared(urgency, processors)[2] for urgency in (ORDINARY, COMPANION, FORESIGHT, WORKER)]
+    priorities = [prepared(urgency, processors)[2] for urgency in (ORDINARY, COMPANION, LOOK_AHEAD, WORKER)]
     assert priorities == sorted(set(priorities)) and priorities[0] == 0
 
 
 def test_where_there_is_one_processor_it_is_everybodys():
     one = {min(two_processors())}
-    assert prepared(WORKER, one)[0] == prepared(FORESIGHT, one)[0] == one
+    assert prepared(WORKER, one)[0] == prepared(LOOK_AHEAD, one)[0] == one
